@@ -1,0 +1,92 @@
+/**
+ * The settings in force, typed and in base units. The table in `options.ts` says for each where it comes from, its
+ * default, its unit in the environment and its text.
+ */
+import type { NodeId } from '../task/id.ts';
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';
+export type LogFormat = 'json' | 'pretty' | 'auto';
+export type ImagePullPolicy = 'missing' | 'always' | 'never';
+export type RefNamespaceSetting = 'auto' | 'refs/dgrid' | 'refs/heads/dgrid';
+
+export interface GitSettings {
+  repoUrl: string;
+  /** null: the remote's HEAD. */
+  branch: string | null;
+  userName: string;
+  userEmail: string;
+  /** One of token and tokenFile at most. The file is read at each use, so that it can be replaced. */
+  token: string | null;
+  tokenFile: string | null;
+  sshKeyFile: string | null;
+  sshKnownHostsFile: string | null;
+  /** A Git credential helper of the operator's, in the syntax of `credential.helper`. */
+  credentialHelper: string | null;
+  /** The longest that one git command may take. */
+  commandTimeoutMs: number;
+  useShallowClone: boolean;
+  retryAttempts: number;
+  retryBaseMs: number;
+}
+
+export interface DockerSettings {
+  /** null: as every Docker client finds it (unix socket). */
+  host: string | null;
+  tlsVerify: boolean;
+  certPath: string | null;
+  image: string;
+  imagePullPolicy: ImagePullPolicy;
+  imagePullTimeoutMs: number;
+  allowedImages: readonly string[];
+  cpus: number;
+  memoryBytes: number;
+  timeoutMs: number;
+  pidsLimit: number;
+  network: string;
+  runtime: string | null;
+  /** Size of the task's writable directory, in memory. Always below `memoryBytes`. */
+  workDirBytes: number;
+  callTimeoutMs: number;
+  pruneDanglingImages: boolean;
+  pruneBuildCache: boolean;
+}
+
+export interface Settings {
+  git: GitSettings;
+  docker: DockerSettings;
+  /** The local clone. */
+  repoPath: string;
+  stateDir: string;
+  nodeId: NodeId;
+  nodeName: string;
+  nodeLabels: readonly string[];
+  useSmartPolling: boolean;
+  pullIntervalMs: number;
+  heartbeatIntervalMs: number;
+  nodeTtlMs: number;
+  shutdownGraceMs: number;
+  maxParallelTasks: number;
+  /** 0: unlimited. */
+  maxTasksPerHour: number;
+  maxCpuPercent: number;
+  maxMemoryPercent: number;
+  maxDiskPercent: number;
+  /** In polling cycles. */
+  healthCheckEvery: number;
+  maxTaskBytes: number;
+  maxOutputBytes: number;
+  /** How often a task may be taken over from nodes that died with it before it is given up as `lost`. */
+  maxTakeovers: number;
+  /** 0: no budget. */
+  gitPushesPerMinute: number;
+  recordBatchSize: number;
+  recordDelayMs: number;
+  refNamespace: RefNamespaceSetting;
+  httpHost: string;
+  /** 0: off. */
+  httpPort: number;
+  logLevel: LogLevel;
+  /** null: standard output. */
+  logFile: string | null;
+  logFormat: LogFormat;
+}

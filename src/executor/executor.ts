@@ -1,0 +1,142 @@
+/**
+ * The executor port: what the agent needs of a container engine.
+ *
+ * Call order for one task: `start` → await `run.ended` → (the caller makes the result durable) → `run.dispose`.
+ * `start` may overlap for different tasks. `stop` and `dispose` are idempotent. Nothing is removed before `dispose`, so
+ * that a worker which dies in between finds the container again through `adopt`.
+ */
+import type { NodeId, TaskId } from '../task/id.ts';
+import type { CapturedOutput } from '../task/result.ts';
+
+/** What identifies one execution. Written as labels on the container. */
+export interface RunKey {
+  taskId: TaskId;
+  nodeId: NodeId;
+  /** The incarnation of the worker that made the claim. */
+  incarnation: string;
+  /** Fencing number of the claim. */
+  epoch: number;
+}
+
+export interface Job {
+  key: RunKey;
+  attempt: number;
+  image: string;
+  program: { kind: 'script'; script: string } | { kind: 'command'; argv: readonly string[] };
+  env: Readonly<Record<string, string>>;
+  cpus: number;
+  memoryBytes: number;
+  timeoutMs: number;
+}
+
+/** Why we ended a container ourselves; remembered first, because an exit code of 137 tells nothing. */
+export type StopReason = 'timeout' | 'cancelled' | 'handed-back' | 'fenced' | 'withdrawn';
+
+export type RunVerdict =
+  | { kind: 'exited'; exitCode: number; outOfMemory: boolean }
+  /** The process could not be started because of the task itself: missing binary, not executable. */
+  | { kind: 'unstartable'; exitCode: number | null; message: string }
+  /** We stopped it. */
+  | { kind: 'stopped'; reason: StopReason; exitCode: number | null }
+  /** The container vanished or never got its script: nothing can be said of the task, it may be tried again. */
+  | { kind: 'vanished'; message: string };
+
+export interface RunEnd {
+  verdict: RunVerdict;
+  stdout: CapturedOutput;
+  stderr: CapturedOutput;
+  startedAtMs: number | null;
+  finishedAtMs: number;
+  timingsMs: { pull: number | null; start: number | null; run: number | null; collect: number | null };
+  usage: { cpuSeconds: number | null; peakMemoryBytes: number | null };
+  image: { name: string; digest: string | null };
+}
+
+export interface Run {
+  readonly key: RunKey;
+  /** Never rejects for what the task did; rejects with ExecutorError when the engine failed us for good. */
+  readonly ended: Promise<RunEnd>;
+  /** Asks the process to end (TERM, then KILL after a short grace). The first reason given stays. */
+  stop(reason: StopReason): void;
+  /** Removes the container and all that belongs to it. Never throws for what is gone already. */
+  dispose(): Promise<void>;
+}
+
+/** A container of this node found after a restart: running, or ended and not yet removed. */
+export interface FoundRun {
+  key: RunKey;
+  attempt: number;
+  state: 'running' | 'ended' | 'created';
+  /** Takes the run up again: output from its beginning as far as the engine kept it, the rest of its time limit. */
+  resume(job: { timeoutMs: number; image: string }): Run;
+  /** Kills and removes it. */
+  discard(): Promise<void>;
+}
+
+export interface EngineInfo {
+  name: string;
+  version: string;
+  apiVersion: string;
+  cgroupVersion: '1' | '2' | 'unknown';
+  /** The engine's data directory, whose file system the disk threshold watches; null when it does not say. */
+  dataRoot: string | null;
+  cpus: number;
+  memoryBytes: number;
+}
+
+export interface ImageUsage {
+  id: string;
+  name: string;
+  bytes: number;
+}
+
+/** One step of freeing disk space, in the engine's terms. Carried out by `clean`, planned by `host/healing.ts`. */
+export type CleanStep =
+  | { kind: 'own-containers' }
+  | { kind: 'own-images' }
+  | { kind: 'dangling-images' }
+  | { kind: 'build-cache' };
+
+export interface CleanReport {
+  step: CleanStep['kind'];
+  removed: string[];
+}
+
+export interface Executor {
+  /** @throws ExecutorError */
+  probe(signal?: AbortSignal): Promise<EngineInfo>;
+  /**
+   * Makes the image present by the pull policy. Progress goes to the events.
+   * @returns the local name to run (differs from `image` only for a default image that had to be built on the spot).
+   * @throws ExecutorError of kind `image-unavailable` when it can't be had.
+   */
+  ensureImage(image: string, signal?: AbortSignal): Promise<{ name: string; digest: string | null; pullMs: number }>;
+  /** Creates and starts a container. @throws ExecutorError */
+  start(job: Job): Promise<Run>;
+  /** All containers that carry this node's label. @throws ExecutorError */
+  findRuns(nodeId: NodeId): Promise<FoundRun[]>;
+  /** Removes only what carries our labels (or, for dangling images and build cache, what the operator allowed). */
+  clean(step: CleanStep, signal?: AbortSignal): Promise<CleanReport>;
+  close(): Promise<void>;
+}
+
+export const EXECUTOR_ERROR_KINDS = [
+  /** The engine does not answer, or its socket is not there. */
+  'engine-unavailable',
+  /** It accepted the call and did not answer within the deadline. */
+  'engine-timeout',
+  'image-unavailable',
+  /** The image is not on the operator's list, or a limit is above the cap. */
+  'rejected',
+  'engine-error',
+] as const;
+export type ExecutorErrorKind = (typeof EXECUTOR_ERROR_KINDS)[number];
+
+export class ExecutorError extends Error {
+  override readonly name = 'ExecutorError';
+  readonly kind: ExecutorErrorKind;
+  constructor(kind: ExecutorErrorKind, message: string, options: { cause?: unknown } = {}) {
+    super(message, options);
+    this.kind = kind;
+  }
+}

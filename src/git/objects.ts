@@ -1,0 +1,141 @@
+/**
+ * Git's object formats, read and written without a git process: ids are known before anything is stored, which is what
+ * lets a swap be prepared, sent and recognised again.
+ *
+ * Format: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects; tree order as in git's `base_name_compare`
+ * (a directory sorts as if its name ended in `/`).
+ */
+import { createHash } from 'node:crypto';
+import type { ObjectFormat, Oid } from './oid.ts';
+
+export type ObjectType = 'blob' | 'tree' | 'commit' | 'tag';
+
+export interface GitObject {
+  readonly type: ObjectType;
+  readonly oid: Oid;
+  readonly content: Buffer;
+}
+
+export const MODE_TREE = '40000';
+export const MODE_FILE = '100644';
+
+export interface TreeEntry {
+  /** Octal, without leading zeros, as Git writes it. */
+  mode: string;
+  name: string;
+  oid: Oid;
+}
+
+export interface Identity {
+  name: string;
+  email: string;
+  /** Seconds since 1970; the zone is always UTC. */
+  seconds: number;
+}
+
+export interface CommitData {
+  tree: Oid;
+  parents: readonly Oid[];
+  author: Identity;
+  committer: Identity;
+  message: string;
+}
+
+export function makeObject(type: ObjectType, content: Uint8Array, format: ObjectFormat): GitObject {
+  const buffer = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  const id = createHash(format).update(`${type} ${buffer.length}\0`).update(buffer).digest('hex');
+  return { type, oid: id as Oid, content: buffer };
+}
+
+export function makeBlob(content: Uint8Array | string, format: ObjectFormat): GitObject {
+  return makeObject('blob', typeof content === 'string' ? Buffer.from(content, 'utf8') : content, format);
+}
+
+/** Entries may come in any order. @throws RangeError on a name that no tree may hold, or one given twice. */
+export function makeTree(entries: readonly TreeEntry[], format: ObjectFormat): GitObject {
+  const keyed = entries.map((entry) => {
+    const name = Buffer.from(entry.name, 'utf8');
+    if (name.length === 0 || name.includes(0) || name.includes(0x2f) || entry.name === '.' || entry.name === '..') {
+      throw new RangeError(`not a name for a tree entry: ${JSON.stringify(entry.name)}`);
+    }
+    return { entry, name, key: entry.mode === MODE_TREE ? Buffer.concat([name, Buffer.from('/')]) : name };
+  });
+  keyed.sort((a, b) => Buffer.compare(a.key, b.key));
+  const parts: Buffer[] = [];
+  const seen = new Set<string>();
+  for (const { entry, name } of keyed) {
+    if (seen.has(entry.name)) throw new RangeError(`tree entry given twice: ${JSON.stringify(entry.name)}`);
+    seen.add(entry.name);
+    parts.push(Buffer.from(`${entry.mode} `), name, Buffer.from([0]), Buffer.from(entry.oid, 'hex'));
+  }
+  return makeObject('tree', Buffer.concat(parts), format);
+}
+
+/** @throws RangeError when the bytes are no tree. */
+export function parseTree(content: Buffer, format: ObjectFormat): TreeEntry[] {
+  const idBytes = format === 'sha1' ? 20 : 32;
+  const entries: TreeEntry[] = [];
+  let at = 0;
+  while (at < content.length) {
+    const space = content.indexOf(0x20, at);
+    const nul = space < 0 ? -1 : content.indexOf(0, space);
+    if (space < 0 || nul < 0 || nul + 1 + idBytes > content.length)
+      throw new RangeError(`malformed tree at byte ${at}`);
+    entries.push({
+      mode: content.toString('latin1', at, space),
+      name: content.toString('utf8', space + 1, nul),
+      oid: content.toString('hex', nul + 1, nul + 1 + idBytes) as Oid,
+    });
+    at = nul + 1 + idBytes;
+  }
+  return entries;
+}
+
+export function makeCommit(data: CommitData, format: ObjectFormat): GitObject {
+  const lines = [
+    `tree ${data.tree}`,
+    ...data.parents.map((parent) => `parent ${parent}`),
+    `author ${identityLine(data.author)}`,
+    `committer ${identityLine(data.committer)}`,
+    '',
+    data.message,
+  ];
+  return makeObject('commit', Buffer.from(lines.join('\n'), 'utf8'), format);
+}
+
+function identityLine(identity: Identity): string {
+  return `${cleanIdentity(identity.name)} <${cleanIdentity(identity.email)}> ${Math.floor(identity.seconds)} +0000`;
+}
+
+/** Git refuses these characters inside a name or an address. */
+function cleanIdentity(text: string): string {
+  return text.replace(/[<>\n\0]/g, '').trim();
+}
+
+export interface ParsedCommit {
+  tree: Oid;
+  parents: Oid[];
+  message: string;
+  /** Seconds since 1970 by the committer's clock; null if unreadable. For people to read only. */
+  committedAtSeconds: number | null;
+}
+
+/** @throws RangeError when the bytes are no commit. */
+export function parseCommit(content: Buffer): ParsedCommit {
+  const end = content.indexOf('\n\n');
+  const header = content.toString('utf8', 0, end < 0 ? content.length : end);
+  const message = end < 0 ? '' : content.toString('utf8', end + 2);
+  let tree: string | undefined;
+  const parents: Oid[] = [];
+  let committedAtSeconds: number | null = null;
+  for (const line of header.split('\n')) {
+    if (line.startsWith('tree ')) tree ??= line.slice(5);
+    else if (line.startsWith('parent ')) parents.push(line.slice(7) as Oid);
+    else if (line.startsWith('committer ')) {
+      const seconds = Number(/ (\d{1,15}) [+-]\d{4}$/.exec(line)?.[1]);
+      committedAtSeconds = Number.isFinite(seconds) ? seconds : null;
+    }
+  }
+  if (!tree || !/^[0-9a-f]{40,64}$/.test(tree)) throw new RangeError('malformed commit: no tree');
+  return { tree: tree as Oid, parents, message, committedAtSeconds };
+}

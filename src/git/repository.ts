@@ -1,0 +1,58 @@
+/**
+ * The seam between the ledger and Git: a remote repository with a local cache of its objects.
+ *
+ * Nothing above this line knows how Git is spoken (a command, an HTTP request) or where the cache lies; nothing below it
+ * knows what the refs mean.
+ *
+ * Invariants an implementation keeps:
+ * - `listRefs` asks the remote each time; it never answers from the cache.
+ * - `swapRefs` reports `applied` only when the remote said so for that very ref. Everything that is not a definite answer
+ *   is `unclear`, or an error of the whole call; the caller then reads the ref.
+ * - Swaps in one call are independent of each other: one may be applied and the next rejected.
+ */
+import type { GitObject } from './objects.ts';
+import type { Oid, RefName } from './oid.ts';
+
+export interface RefListing {
+  /** Ref → object id, for the prefixes that were asked for. */
+  refs: ReadonlyMap<RefName, Oid>;
+  /** The branch that the remote's HEAD points to; null when the remote does not say (or has no HEAD). */
+  headBranch: RefName | null;
+}
+
+/** `from: null` means the ref must not exist; `to: null` deletes it. */
+export interface RefSwap {
+  ref: RefName;
+  from: Oid | null;
+  to: Oid | null;
+}
+
+export type SwapVerdict =
+  | { kind: 'applied' }
+  /** The ref was not at `from`: somebody else moved it, or an earlier try of ours was applied. */
+  | { kind: 'rejected'; reason: string }
+  /** The host will not do it, now or later: a protected branch, a hidden namespace, a hook's refusal. */
+  | { kind: 'refused'; reason: string }
+  /** The remote gave no definite answer for this ref. */
+  | { kind: 'unclear'; reason: string };
+
+export interface Repository {
+  /** @throws GitError */
+  listRefs(prefixes: readonly string[], signal?: AbortSignal): Promise<RefListing>;
+  /**
+   * Makes the objects behind these refs readable through `readObjects`: exact names, or `prefix/*` patterns.
+   * A ref that has vanished meanwhile is no error.
+   * @throws GitError
+   */
+  fetchRefs(patterns: readonly string[], signal?: AbortSignal): Promise<void>;
+  /** Reads from the local cache. Ids that are not there are absent from the answer. @throws GitError (`corrupt`) */
+  readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>>;
+  /** Stores new objects locally so that a following `swapRefs` can send them. @throws GitError */
+  writeObjects(objects: readonly GitObject[], signal?: AbortSignal): Promise<void>;
+  /** Sends the swaps, with the objects that the remote lacks. @throws GitError when the whole push failed or was cut off. */
+  swapRefs(swaps: readonly RefSwap[], signal?: AbortSignal): Promise<ReadonlyMap<RefName, SwapVerdict>>;
+  readonly objectFormat: ObjectFormatSource;
+}
+
+/** The hash that this repository uses is known only after the first contact. */
+export type ObjectFormatSource = () => 'sha1' | 'sha256';

@@ -1,0 +1,83 @@
+/**
+ * Changes to a tree of any size, without a checkout and reading only the directories on the changed paths.
+ */
+import { type GitObject, MODE_FILE, MODE_TREE, makeTree, parseTree, type TreeEntry } from './objects.ts';
+import type { ObjectFormat, Oid } from './oid.ts';
+
+/** `oid: null` removes the file (no error when it is not there); a directory that becomes empty disappears. */
+export interface PathEdit {
+  path: string;
+  oid: Oid | null;
+  mode?: string;
+}
+
+export type TreeReader = (oids: readonly Oid[]) => Promise<ReadonlyMap<Oid, GitObject>>;
+
+interface DirEdit {
+  files: Map<string, { oid: Oid | null; mode: string }>;
+  dirs: Map<string, DirEdit>;
+}
+
+/**
+ * @param root the tree to start from; null for an empty one.
+ * @returns the new root, and the trees that did not exist before (the root among them, even when unchanged).
+ * @throws RangeError on a path that is empty or contains `.`, `..` or an empty part; Error when a tree is not readable.
+ */
+export async function editTree(
+  root: Oid | null,
+  edits: readonly PathEdit[],
+  read: TreeReader,
+  format: ObjectFormat,
+): Promise<{ root: GitObject; created: GitObject[] }> {
+  const plan: DirEdit = { files: new Map(), dirs: new Map() };
+  for (const edit of edits) addEdit(plan, edit);
+  const created: GitObject[] = [];
+  const built = await build(root, plan, read, format, created);
+  const tree = built ?? makeTree([], format);
+  if (!built) created.push(tree);
+  return { root: tree, created };
+}
+
+function addEdit(plan: DirEdit, edit: PathEdit): void {
+  const parts = edit.path.split('/');
+  if (parts.some((part) => part === '' || part === '.' || part === '..')) {
+    throw new RangeError(`not a path inside a tree: ${JSON.stringify(edit.path)}`);
+  }
+  let dir = plan;
+  for (const part of parts.slice(0, -1)) {
+    let next = dir.dirs.get(part);
+    if (!next) dir.dirs.set(part, (next = { files: new Map(), dirs: new Map() }));
+    dir = next;
+  }
+  dir.files.set(parts.at(-1) as string, { oid: edit.oid, mode: edit.mode ?? MODE_FILE });
+}
+
+/** Answers null for a directory that ends up empty. */
+async function build(
+  from: Oid | null,
+  plan: DirEdit,
+  read: TreeReader,
+  format: ObjectFormat,
+  created: GitObject[],
+): Promise<GitObject | null> {
+  const entries = new Map<string, TreeEntry>();
+  if (from) {
+    const object = (await read([from])).get(from);
+    if (object?.type !== 'tree') throw new Error(`tree ${from} is not readable`);
+    for (const entry of parseTree(object.content, format)) entries.set(entry.name, entry);
+  }
+  for (const [name, file] of plan.files) {
+    if (file.oid) entries.set(name, { mode: file.mode, name, oid: file.oid });
+    else entries.delete(name);
+  }
+  for (const [name, dir] of plan.dirs) {
+    const old = entries.get(name);
+    const subtree = await build(old?.mode === MODE_TREE ? old.oid : null, dir, read, format, created);
+    if (subtree) entries.set(name, { mode: MODE_TREE, name, oid: subtree.oid });
+    else if (old?.mode === MODE_TREE) entries.delete(name);
+  }
+  if (entries.size === 0) return null;
+  const tree = makeTree([...entries.values()], format);
+  created.push(tree);
+  return tree;
+}
