@@ -1,0 +1,46 @@
+/** What the operator of a node allows. A task beyond it is well formed, but `rejected`. */
+import { formatMemorySize } from './memory-size.ts';
+import type { TaskSpec } from './spec.ts';
+import { quote } from './strict-json.ts';
+
+export interface TaskPolicy {
+  allowsImage(name: string): boolean;
+  maxCpus: number;
+  maxMemoryBytes: number;
+  maxTimeoutMs: number;
+}
+
+/** @returns one line for each field beyond what is allowed: the field, its value, the cap and the remedy. */
+export function checkAgainstPolicy(spec: TaskSpec, policy: TaskPolicy): string[] {
+  const problems: string[] = [];
+  if (spec.image !== null && !policy.allowsImage(spec.image)) {
+    problems.push(
+      `image: ${quote(spec.image)} is not on the operator's list (ALLOWED_IMAGES); use one that is, or leave image out`,
+    );
+  }
+  const caps = [
+    { field: 'cpus', value: spec.cpus, cap: policy.maxCpus, setting: 'DOCKER_CPUS', show: String },
+    {
+      field: 'memory',
+      value: spec.memoryBytes,
+      cap: policy.maxMemoryBytes,
+      setting: 'DOCKER_MEMORY',
+      show: formatMemorySize,
+    },
+    {
+      field: 'timeout_seconds',
+      value: spec.timeoutMs,
+      cap: policy.maxTimeoutMs,
+      setting: 'DOCKER_TIMEOUT',
+      show: (ms: number) => String(ms / 1000),
+    },
+  ];
+  for (const { field, value, cap, setting, show } of caps) {
+    if (value !== null && value > cap) {
+      problems.push(
+        `${field}: ${show(value)} is above the operator's cap of ${show(cap)} (${setting}); ask for ${show(cap)} or less`,
+      );
+    }
+  }
+  return problems;
+}
