@@ -80,6 +80,8 @@ export const EVENTS = {
 
   'limit.rate': { level: 'info', message: 'Rate limit reached' },
   'limit.rate-cleared': { level: 'info', message: 'Rate limit cleared' },
+  'quota.damaged': { level: 'warn', message: 'Task count is damaged, counting the hour as used up' },
+  'quota.unwritable': { level: 'warn', message: 'Task count cannot be saved' },
   'limit.resources': { level: 'warn', message: 'Resource threshold exceeded' },
   'limit.resources-cleared': { level: 'info', message: 'Resource threshold cleared' },
   'limit.memory': { level: 'info', message: 'Task waits, not enough memory for it on this machine' },
