@@ -47,6 +47,8 @@ export interface Repository {
   fetchRefs(patterns: readonly string[], signal?: AbortSignal): Promise<void>;
   /** Reads from the local cache. Ids that are not there are absent from the answer. @throws GitError (`corrupt`) */
   readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>>;
+  /** Sizes in bytes of locally known objects, without reading them. Ids that are not there are absent. @throws GitError */
+  objectSizes(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, number>>;
   /** Stores new objects locally so that a following `swapRefs` can send them. @throws GitError */
   writeObjects(objects: readonly GitObject[], signal?: AbortSignal): Promise<void>;
   /** Sends the swaps, with the objects that the remote lacks. @throws GitError when the whole push failed or was cut off. */

@@ -65,6 +65,7 @@ export const EVENTS = {
   'node.heartbeat-failed': { level: 'warn', message: 'Heartbeat failed' },
   'node.fenced': { level: 'warn', message: 'This node was declared dead, starting a new incarnation' },
   'node.dead': { level: 'warn', message: 'Node declared dead' },
+  'node.id-taken': { level: 'warn', message: 'Node id is held by another machine, watching whether it lives' },
   'node.id-conflict': { level: 'error', message: 'Another machine uses this node id' },
   'node.goodbye': { level: 'info', message: 'Node signed off' },
   'namespace.fallback': { level: 'warn', message: 'Host refuses the ref namespace, using branches instead' },
@@ -89,7 +90,10 @@ export const EVENTS = {
   'health.failed': { level: 'error', message: 'Health check failed' },
   'cleanup.completed': { level: 'info', message: 'Docker cleanup completed' },
   'cleanup.failed': { level: 'warn', message: 'Docker cleanup failed' },
+  'state.unwritable': { level: 'error', message: 'State directory cannot be written, claiming paused' },
+  'state.writable': { level: 'info', message: 'State directory can be written again' },
   'outbox.replayed': { level: 'info', message: 'Unpublished results found, publishing them' },
+  'outbox.failed': { level: 'error', message: 'Result could not be saved on this machine, publishing it from memory' },
   'outbox.damaged': { level: 'error', message: 'Outbox entry is damaged, set aside' },
 } as const satisfies Record<string, EventDescription>;
 

@@ -33,7 +33,7 @@ export interface ResultRecord {
   schema_version: typeof RESULT_SCHEMA_VERSION;
   task_id: TaskId;
   node_id: NodeId;
-  /** 1 for the first time the task was started, one more for each further time. */
+  /** 1 for the first time the task was started, one more for each further time; 0 if it never was. */
   attempt: number;
   status: 'success' | 'failed';
   reason: FailureReason | null;
@@ -45,6 +45,7 @@ export interface ResultRecord {
   /** What the task wrote, also past what was kept. */
   stdout_bytes: number;
   stderr_bytes: number;
+  /** True when `stdout` is not all of it; more, up to the worker's cap, may stand beside the record as a log file. */
   stdout_truncated: boolean;
   stderr_truncated: boolean;
   /** End of the task, ISO 8601 UTC. The same instant as `finished_at`. */

@@ -1,0 +1,400 @@
+/**
+ * The claims that this worker holds, and everything that may happen to one.
+ *
+ * States of a held claim: won → verified → publishing (its result is made, not yet acknowledged) → gone.
+ * Invariants:
+ * - A claim is in the book only when its swap is known to have won.
+ * - A task is started only from a verified claim: one that was taken from nothing is verified by a listing that began
+ *   after the win and still shows the task queued and unrecorded.
+ * - What leaves a claim (result, waiting, adoption) is swapped from exactly the object that is held. If that fails, the
+ *   task belongs to somebody else: the result is dropped.
+ */
+import type { Oid } from '../git/oid.ts';
+import type { Emit } from '../observe/events.ts';
+import type { Clock } from '../runtime.ts';
+import type { NodeId, TaskId } from '../task/id.ts';
+import type { TaskResult } from '../task/result.ts';
+import type { TaskSpec } from '../task/spec.ts';
+import type { GridReader, GridView } from './grid-view.ts';
+import { taskRef } from './names.ts';
+import type { Outbox, OutboxEntry } from './outbox.ts';
+import type { PushPriority, PushRequest } from './publisher.ts';
+import type { Candidate } from './selection.ts';
+import type { SwapOutcome } from './settle.ts';
+import type { ClaimedState, FinishedState, WaitingState } from './state-codec.ts';
+import type { StateWriter, WrittenState } from './state-writer.ts';
+
+export interface HeldClaim {
+  readonly taskId: TaskId;
+  readonly state: ClaimedState;
+  readonly oid: Oid;
+  readonly spec: TaskSpec;
+  /** The task file's JSON, for the record. */
+  readonly raw: unknown;
+  /** Monotonic instant at which the win was known. */
+  readonly wonAtMs: number;
+  readonly claimedAtMs: number;
+  readonly claimDurationMs: number;
+  stage: 'won' | 'verified' | 'publishing';
+}
+
+/** A task file as read and checked. */
+export interface TaskFile {
+  spec: TaskSpec;
+  raw: unknown;
+}
+
+/** Why a claim that was held is no longer ours to act upon. */
+export type ClaimLoss = 'fenced' | 'cancelled' | 'withdrawn' | 'settled';
+
+export type FinishOutcome = 'accepted' | 'dropped' | 'unpublished';
+
+export interface ClaimBookParts {
+  nodeId: NodeId;
+  incarnation: () => string;
+  reader: GridReader;
+  writer: StateWriter;
+  outbox: Outbox;
+  push: (request: PushRequest) => Promise<SwapOutcome>;
+  clock: Clock;
+  emit: Emit;
+}
+
+export class ClaimBook {
+  readonly #parts: ClaimBookParts;
+  readonly #held = new Map<TaskId, HeldClaim>();
+  /** Results that no push has settled yet; the durable copy is in the outbox. */
+  readonly #unpublished = new Map<Oid, OutboxEntry>();
+  claimsLost = 0;
+  resultsDropped = 0;
+
+  constructor(parts: ClaimBookParts) {
+    this.#parts = parts;
+  }
+
+  get held(): ReadonlyMap<TaskId, HeldClaim> {
+    return this.#held;
+  }
+
+  get unpublishedCount(): number {
+    return this.#unpublished.size;
+  }
+
+  /** Tries for these tasks in one push; whatever is won enters the book, unverified if it came from nothing. */
+  async claim(candidates: readonly Candidate[]): Promise<HeldClaim[]> {
+    const startedMs = this.#parts.clock.monotonicMs();
+    const tries = candidates.map(async (candidate) => {
+      const before = candidate.from?.state ?? null;
+      const written = this.#parts.writer.task<ClaimedState>(
+        {
+          state: 'claimed',
+          taskId: candidate.taskId,
+          nodeId: this.#parts.nodeId,
+          incarnation: this.#parts.incarnation(),
+          epoch: (before?.epoch ?? 0) + 1,
+          attempt: (before?.attempt ?? 0) + 1,
+          failures: before?.failures ?? 0,
+          takeovers: (before?.takeovers ?? 0) + (before?.state === 'claimed' ? 1 : 0),
+          specBlob: candidate.file.blob,
+        },
+        candidate.from?.oid ?? null,
+      );
+      const outcome = await this.#swap(candidate.taskId, candidate.from?.oid ?? null, written, 'claim').catch(
+        // Nothing certain: if it was applied, a later view shows the stray claim, and it is taken up then.
+        () => null,
+      );
+      if (outcome?.kind !== 'won') {
+        this.claimsLost += outcome ? 1 : 0;
+        if (outcome) this.#parts.emit('task.claim-lost', { task: candidate.taskId, outcome: outcome.kind });
+        return null;
+      }
+      return this.#enter(candidate, written, startedMs, candidate.from ? 'verified' : 'won');
+    });
+    const claims = (await Promise.all(tries)).filter((claim) => claim !== null);
+    for (const claim of claims) {
+      const before = candidates.find(({ taskId }) => taskId === claim.taskId)?.from?.state;
+      if (before?.state === 'claimed') {
+        this.#parts.emit('task.taken-over', { task: claim.taskId, from_node: before.nodeId, epoch: claim.state.epoch });
+      }
+      this.#emitClaimed(claim);
+    }
+    return claims;
+  }
+
+  /**
+   * Moves a claim of an earlier incarnation of this node, whose container is still there, to the present incarnation.
+   * The attempt stays: nothing is started again.
+   */
+  async adopt(known: { oid: Oid; state: ClaimedState }, task: TaskFile): Promise<HeldClaim | null> {
+    const startedMs = this.#parts.clock.monotonicMs();
+    const { nonce: _, ...facts } = known.state;
+    const written = this.#parts.writer.task<ClaimedState>(
+      { ...facts, incarnation: this.#parts.incarnation() },
+      known.oid,
+    );
+    const outcome = await this.#swap(known.state.taskId, known.oid, written, 'claim');
+    return outcome.kind === 'won'
+      ? this.#enter({ ...task, taskId: known.state.taskId }, written, startedMs, 'verified')
+      : null;
+  }
+
+  /** A claim of ours that the grid shows and the book lacks: its push won although nobody told us. */
+  takeUpStray(known: { oid: Oid; state: ClaimedState }, task: TaskFile): void {
+    const claim: HeldClaim = {
+      taskId: known.state.taskId,
+      state: known.state,
+      oid: known.oid,
+      spec: task.spec,
+      raw: task.raw,
+      wonAtMs: this.#parts.clock.monotonicMs(),
+      claimedAtMs: this.#parts.clock.wallMs(),
+      claimDurationMs: 0,
+      stage: 'won',
+    };
+    this.#held.set(claim.taskId, claim);
+    this.#emitClaimed(claim);
+  }
+
+  /** A stray claim whose task file has changed or gone since: back to where others can judge it. @throws GitError */
+  async releaseStray(known: { oid: Oid; state: ClaimedState }): Promise<void> {
+    const written = this.#parts.writer.task<WaitingState>(
+      {
+        ...factsOf(known.state),
+        state: 'waiting',
+        attempt: known.state.attempt - 1,
+        waitReason: 'handed-back',
+        delayMs: 0,
+      },
+      known.oid,
+    );
+    await this.#swap(known.state.taskId, known.oid, written, 'result');
+  }
+
+  /**
+   * The second look. A task could have been finished, recorded and its ref deleted between our reading and our claim.
+   * @returns claims that may start now. Those that turn out settled are given up, withdrawn ones are left to `losses`.
+   */
+  async verify(view: GridView): Promise<HeldClaim[]> {
+    const verified: HeldClaim[] = [];
+    for (const claim of this.#held.values()) {
+      if (claim.stage !== 'won' || view.listedAtMs < claim.wonAtMs) continue;
+      if (view.tasks.get(claim.taskId)?.oid !== claim.oid) continue;
+      if (view.queue.recordOf(claim.taskId)) await this.giveUp(claim);
+      else if (view.queue.files.has(claim.taskId)) {
+        claim.stage = 'verified';
+        verified.push(claim);
+      }
+    }
+    return verified;
+  }
+
+  /** Held claims that a view newer than them shows to be no longer ours, or no longer wanted. */
+  losses(view: GridView): { claim: HeldClaim; loss: ClaimLoss }[] {
+    const losses: { claim: HeldClaim; loss: ClaimLoss }[] = [];
+    for (const claim of this.#held.values()) {
+      if (view.listedAtMs < claim.wonAtMs || claim.stage === 'publishing') continue;
+      const known = view.tasks.get(claim.taskId);
+      if (known?.oid !== claim.oid) {
+        const state = known?.state?.kind === 'state' ? known.state.state : null;
+        const cancelled = state?.state === 'finished' && state.reason === 'cancelled';
+        losses.push({ claim, loss: cancelled ? 'cancelled' : 'fenced' });
+      } else if (!view.queue.files.has(claim.taskId)) {
+        losses.push({ claim, loss: view.queue.recordOf(claim.taskId) ? 'settled' : 'withdrawn' });
+      }
+    }
+    return losses;
+  }
+
+  /** Leaves a claim whose task has its record already. Only the ref goes; nothing of the task is lost. */
+  async giveUp(claim: HeldClaim): Promise<void> {
+    this.#forget(claim);
+    this.#parts.emit('task.claim-given-up', { task: claim.taskId });
+    await this.#parts
+      .push({
+        swap: { ref: taskRef(this.#parts.reader.namespace, claim.taskId), from: claim.oid, to: null },
+        objects: [],
+        priority: 'delete',
+      })
+      // If this fails the claim is recorded and orphaned sooner or later; the janitor removes it then.
+      .catch(() => undefined);
+  }
+
+  /** For a claim that was lost: nothing to push. */
+  drop(claim: HeldClaim): void {
+    this.#forget(claim);
+  }
+
+  /**
+   * Puts the task back for anybody: after a failure with tries left, or because this worker will not finish it.
+   * @param started false when the container never ran, so that the attempt is not counted.
+   * @throws GitError when nothing certain is known.
+   */
+  async putBack(
+    claim: HeldClaim,
+    how: { waitReason: WaitingState['waitReason']; delayMs: number; failed: boolean; started: boolean },
+  ): Promise<boolean> {
+    const { state } = claim;
+    claim.stage = 'publishing';
+    const written = this.#parts.writer.task<WaitingState>(
+      {
+        ...factsOf(state),
+        state: 'waiting',
+        attempt: state.attempt - (how.started ? 0 : 1),
+        failures: state.failures + (how.failed ? 1 : 0),
+        waitReason: how.waitReason,
+        delayMs: how.delayMs,
+      },
+      claim.oid,
+    );
+    const outcome = await this.#swap(claim.taskId, claim.oid, written, 'result');
+    this.#forget(claim);
+    if (outcome.kind === 'lost') this.#dropped(claim);
+    return outcome.kind === 'won';
+  }
+
+  /**
+   * Makes the result durable, then publishes it from the held claim.
+   * @param onDurable called once the result can't be lost by a crash any more: the container may go.
+   */
+  async finish(claim: HeldClaim, result: TaskResult, onDurable: () => Promise<void>): Promise<FinishOutcome> {
+    const { record } = result;
+    const written = this.#parts.writer.task<FinishedState>(
+      { ...factsOf(claim.state), state: 'finished', status: record.status, reason: record.reason },
+      claim.oid,
+      result,
+    );
+    claim.stage = 'publishing';
+    const ref = taskRef(this.#parts.reader.namespace, claim.taskId);
+    const entry: OutboxEntry = {
+      taskId: claim.taskId,
+      swap: { ref, from: claim.oid, to: written.commit.oid },
+      objects: written.objects,
+    };
+    this.#parts.reader.remember(written.commit, written.state);
+    this.#unpublished.set(entry.swap.to, entry);
+    let durable = true;
+    try {
+      await this.#parts.outbox.add(entry, this.#parts.writer.format);
+    } catch (error) {
+      // A full disk: publish from memory, and leave the container where it is until the result is acknowledged.
+      durable = false;
+      this.#parts.emit('outbox.failed', { task: claim.taskId, err: error });
+    }
+    if (durable) await onDurable();
+    const outcome = await this.#publish(entry);
+    if (!durable && outcome !== 'unpublished') await onDurable();
+    return outcome;
+  }
+
+  /** Loads what an earlier run left and answers the tasks concerned: their claims need no adoption. */
+  async loadOutbox(): Promise<OutboxEntry[]> {
+    const entries = await this.#parts.outbox.load();
+    for (const entry of entries) this.#unpublished.set(entry.swap.to, entry);
+    if (entries.length > 0) this.#parts.emit('outbox.replayed', { results: entries.length });
+    return entries;
+  }
+
+  /** Tries once more for everything that no push has settled. Never throws. */
+  async publishOutbox(): Promise<void> {
+    const waiting = [...this.#unpublished.values()].filter((entry) => !this.#publishing.has(entry.swap.to));
+    await Promise.all(waiting.map((entry) => this.#publish(entry)));
+  }
+
+  readonly #publishing = new Set<Oid>();
+
+  async #publish(entry: OutboxEntry): Promise<FinishOutcome> {
+    this.#publishing.add(entry.swap.to);
+    try {
+      const outcome = await this.#parts.push({ swap: entry.swap, objects: entry.objects, priority: 'result' });
+      if (outcome.kind === 'refused') return 'unpublished';
+      this.#unpublished.delete(entry.swap.to);
+      await this.#parts.outbox.remove(entry);
+      const claim = this.#held.get(entry.taskId);
+      if (claim?.oid === entry.swap.from) this.#held.delete(entry.taskId);
+      if (outcome.kind === 'won') {
+        this.#parts.emit('result.acknowledged', { task: entry.taskId });
+        return 'accepted';
+      }
+      if (outcome.current === null && (await this.#isRecorded(entry))) {
+        this.#parts.emit('result.acknowledged', { task: entry.taskId });
+        return 'accepted';
+      }
+      this.#dropped(entry);
+      return 'dropped';
+    } catch {
+      // The publisher has told; the outbox keeps it and the next cycle tries again.
+      return 'unpublished';
+    } finally {
+      this.#publishing.delete(entry.swap.to);
+    }
+  }
+
+  /**
+   * The ref is gone, so the task is settled. Whether by our result, whose acknowledgement got lost before somebody
+   * recorded it, the record on the branch tells.
+   */
+  async #isRecorded(entry: OutboxEntry): Promise<boolean> {
+    const view = await this.#parts.reader.refresh();
+    const record = view.queue.recordOf(entry.taskId);
+    return record !== null && entry.objects.some((object) => object.oid === record.blob);
+  }
+
+  async #swap(
+    id: TaskId,
+    from: Oid | null,
+    written: WrittenState & { state: ClaimedState | WaitingState },
+    priority: PushPriority,
+  ): Promise<SwapOutcome> {
+    this.#parts.reader.remember(written.commit, written.state);
+    return this.#parts.push({
+      swap: { ref: taskRef(this.#parts.reader.namespace, id), from, to: written.commit.oid },
+      objects: written.objects,
+      priority,
+    });
+  }
+
+  #enter(
+    task: TaskFile & { taskId: TaskId },
+    written: { commit: { oid: Oid }; state: ClaimedState },
+    startedMs: number,
+    stage: HeldClaim['stage'],
+  ): HeldClaim {
+    const wonAtMs = this.#parts.clock.monotonicMs();
+    const claim: HeldClaim = {
+      taskId: task.taskId,
+      state: written.state,
+      oid: written.commit.oid,
+      spec: task.spec,
+      raw: task.raw,
+      wonAtMs,
+      claimedAtMs: this.#parts.clock.wallMs(),
+      claimDurationMs: wonAtMs - startedMs,
+      stage,
+    };
+    this.#held.set(task.taskId, claim);
+    return claim;
+  }
+
+  #emitClaimed(claim: HeldClaim): void {
+    this.#parts.emit('task.claimed', {
+      task: claim.taskId,
+      epoch: claim.state.epoch,
+      attempt: claim.state.attempt,
+      claim_ms: Math.round(claim.claimDurationMs),
+    });
+  }
+
+  #dropped(what: { taskId: TaskId }): void {
+    this.resultsDropped += 1;
+    this.#parts.emit('task.fenced', { task: what.taskId });
+  }
+
+  #forget(claim: HeldClaim): void {
+    if (this.#held.get(claim.taskId) === claim) this.#held.delete(claim.taskId);
+  }
+}
+
+function factsOf(state: ClaimedState): Omit<ClaimedState, 'state' | 'nonce'> {
+  const { state: _state, nonce: _nonce, ...facts } = state;
+  return facts;
+}

@@ -1,0 +1,53 @@
+/**
+ * Tells which nodes have died, without any clock that two machines would have to agree on.
+ *
+ * A node is dead for this observer when its ref has kept one object id over the node's own time-to-live, measured on the
+ * observer's monotonic clock, in at least MIN_READS fresh readings with no gap longer than the allowed one. An observer
+ * that was paused, suspended or cut off has a gap, and starts to count again: its own silence proves nothing about others.
+ */
+import type { Oid } from '../git/oid.ts';
+import type { NodeId } from '../task/id.ts';
+
+export const MIN_READS = 5;
+
+interface Watched {
+  oid: Oid;
+  sinceMs: number;
+  reads: number;
+}
+
+export class DeathWatch {
+  readonly #maxGapMs: number;
+  #lastReadMs: number | null = null;
+  #watched = new Map<NodeId, Watched>();
+
+  /** @param maxGapMs twice the interval at which this observer reads. */
+  constructor(maxGapMs: number) {
+    this.#maxGapMs = maxGapMs;
+  }
+
+  /** @param readAtMs when the fresh listing was asked for, on the observer's monotonic clock. */
+  observe(nodes: Iterable<readonly [NodeId, Oid]>, readAtMs: number): void {
+    const gap = this.#lastReadMs === null ? 0 : readAtMs - this.#lastReadMs;
+    const forget = gap > this.#maxGapMs;
+    this.#lastReadMs = readAtMs;
+    const next = new Map<NodeId, Watched>();
+    for (const [id, oid] of nodes) {
+      const before = forget ? undefined : this.#watched.get(id);
+      next.set(id, before?.oid === oid ? { ...before, reads: before.reads + 1 } : { oid, sinceMs: readAtMs, reads: 1 });
+    }
+    this.#watched = next;
+  }
+
+  isDead(id: NodeId, ttlMs: number): boolean {
+    const watched = this.#watched.get(id);
+    if (!watched || this.#lastReadMs === null) return false;
+    return watched.reads >= MIN_READS && this.#lastReadMs - watched.sinceMs >= ttlMs;
+  }
+
+  /** How long the ref has been seen unchanged; null for a node that was not in the last reading. */
+  unchangedMs(id: NodeId): number | null {
+    const watched = this.#watched.get(id);
+    return watched && this.#lastReadMs !== null ? this.#lastReadMs - watched.sinceMs : null;
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * What one worker knows of the grid: the branch tip with its queue, the state of every task in work, and every node's
+ * last sign of life.
+ *
+ * `refresh` asks the remote for its refs (one cheap request) and fetches only when something changed that this worker
+ * does not know yet. What the worker itself has swapped is known without fetching.
+ *
+ * Invariants:
+ * - `oid` is always what the remote answered (or what a won swap made it); `state` is null only when the object could
+ *   not be read yet. Nobody acts on a null state.
+ * - A view is never older than the listing that began at `listedAtMs`.
+ */
+import { type GitObject, parseCommit } from '../git/objects.ts';
+import { type Oid, type RefName, refName } from '../git/oid.ts';
+import type { RefListing, Repository } from '../git/repository.ts';
+import type { Clock } from '../runtime.ts';
+import type { NodeId, TaskId } from '../task/id.ts';
+import { type Namespace, parseLedgerRef } from './names.ts';
+import { QueueIndex, QueueReader } from './queue-index.ts';
+import { type Decoded, decodeNodeState, decodeTaskState, type NodeState, type TaskState } from './state-codec.ts';
+
+export interface Known<T> {
+  oid: Oid;
+  /** null: not read yet. */
+  state: Decoded<T> | null;
+}
+
+export interface GridView {
+  branch: RefName;
+  tip: Oid | null;
+  tipTree: Oid | null;
+  queue: QueueIndex;
+  tasks: Map<TaskId, Known<TaskState>>;
+  nodes: Map<NodeId, Known<NodeState>>;
+  /** Monotonic instants before the listing was asked for and after it was answered. */
+  listedAtMs: number;
+  /** True when this refresh had to fetch. */
+  fetched: boolean;
+}
+
+const MAX_REFRESH_ROUNDS = 5;
+
+export interface RefreshOptions {
+  /** Fetch also when nothing seems to have changed. */
+  always?: boolean;
+  /** Read the content of node refs too, not just their ids. */
+  nodes?: 'needed' | 'all';
+  signal?: AbortSignal;
+}
+
+export class GridReader {
+  readonly #repository: Repository;
+  readonly #clock: Clock;
+  readonly #configuredBranch: string | null;
+  readonly #queueReader: QueueReader;
+  #namespace: Namespace;
+  /** Decoded states by object id: states never change, so this is only ever trimmed. */
+  #taskStates = new Map<Oid, Decoded<TaskState>>();
+  #nodeStates = new Map<Oid, Decoded<NodeState>>();
+  #view: GridView | null = null;
+
+  constructor(parts: { repository: Repository; clock: Clock; namespace: Namespace; branch: string | null }) {
+    this.#repository = parts.repository;
+    this.#clock = parts.clock;
+    this.#namespace = parts.namespace;
+    this.#configuredBranch = parts.branch;
+    this.#queueReader = new QueueReader(
+      (oids) => this.#repository.readObjects(oids),
+      () => this.#repository.objectFormat(),
+    );
+  }
+
+  get namespace(): Namespace {
+    return this.#namespace;
+  }
+
+  useNamespace(namespace: Namespace): void {
+    this.#namespace = namespace;
+    this.#view = null;
+  }
+
+  /** The last view; an empty one before the first refresh. */
+  get view(): GridView {
+    return (
+      this.#view ?? {
+        branch: this.#branchOf(null),
+        tip: null,
+        tipTree: null,
+        queue: QueueIndex.EMPTY,
+        tasks: new Map(),
+        nodes: new Map(),
+        listedAtMs: Number.NEGATIVE_INFINITY,
+        fetched: false,
+      }
+    );
+  }
+
+  /** What the worker itself wrote needs no fetching: call this before or after the swap, with the new object. */
+  remember(object: GitObject, state: TaskState | NodeState): void {
+    if ('taskId' in state) this.#taskStates.set(object.oid, { kind: 'state', state });
+    else this.#nodeStates.set(object.oid, { kind: 'state', state });
+  }
+
+  /** Brings the view up to date with a swap that is known to have won. */
+  apply(ref: RefName, to: Oid | null): void {
+    const view = this.#view;
+    const parsed = view && parseLedgerRef(this.#namespace, ref);
+    if (!view || !parsed) return;
+    if (parsed.kind === 'task') {
+      if (to) view.tasks.set(parsed.id, { oid: to, state: this.#taskStates.get(to) ?? null });
+      else view.tasks.delete(parsed.id);
+    } else if (to) view.nodes.set(parsed.id, { oid: to, state: this.#nodeStates.get(to) ?? null });
+    else view.nodes.delete(parsed.id);
+  }
+
+  /** @throws GitError; Error when the tip's tree is not readable. */
+  async refresh(options: RefreshOptions = {}): Promise<GridView> {
+    for (let round = 1; ; round += 1) {
+      const view = await this.#refreshOnce(options);
+      if (view) return view;
+      // The branch moved between the listing and the fetch, and a shallow fetch brings only the newest commit.
+      if (round === MAX_REFRESH_ROUNDS) throw new Error(`the branch moved ${round} times while it was being read`);
+    }
+  }
+
+  async #refreshOnce(options: RefreshOptions): Promise<GridView | null> {
+    const listedAtMs = this.#clock.monotonicMs();
+    const prefixes = this.#configuredBranch
+      ? [this.#branchOf(null), `${this.#namespace}/`]
+      : ['HEAD', 'refs/heads/', `${this.#namespace}/`];
+    const listing = await this.#repository.listRefs(prefixes, options.signal);
+    const branch = this.#branchOf(listing);
+    const tip = listing.refs.get(branch) ?? null;
+    const taskOids = new Map<TaskId, Oid>();
+    const nodeOids = new Map<NodeId, Oid>();
+    for (const [ref, oid] of listing.refs) {
+      const parsed = parseLedgerRef(this.#namespace, ref);
+      if (parsed?.kind === 'task') taskOids.set(parsed.id, oid);
+      else if (parsed?.kind === 'node') nodeOids.set(parsed.id, oid);
+    }
+    this.#forgetAllBut(new Set([...taskOids.values(), ...nodeOids.values()]));
+
+    const tipChanged = tip !== this.view.tip || branch !== this.view.branch;
+    let fetched = await this.#fetchUnknown(
+      {
+        branch: (tipChanged && tip) || options.always ? branch : null,
+        tasks: options.always || [...taskOids.values()].some((oid) => !this.#taskStates.has(oid)),
+        nodes: options.nodes === 'all' && [...nodeOids.values()].some((oid) => !this.#nodeStates.has(oid)),
+      },
+      taskOids,
+      nodeOids,
+      options.signal,
+    );
+    // Owners of claims must be known to tell whether they still hold them; idle nodes' heartbeats need not be read.
+    const unknownOwner = [...taskOids].some(([, oid]) => {
+      const decoded = this.#taskStates.get(oid);
+      if (decoded?.kind !== 'state' || decoded.state.state !== 'claimed') return false;
+      const nodeOid = nodeOids.get(decoded.state.nodeId);
+      return nodeOid !== undefined && !this.#nodeStates.has(nodeOid);
+    });
+    if (unknownOwner) {
+      await this.#fetchUnknown({ branch: null, tasks: false, nodes: true }, taskOids, nodeOids, options.signal);
+      fetched = true;
+    }
+
+    let { queue, tipTree } = this.view;
+    if (tipChanged || options.always) {
+      tipTree = tip ? await this.#treeOf(tip) : null;
+      if (tip && !tipTree) return null;
+      queue = tipTree ? await this.#queueReader.readIndex(tipTree) : QueueIndex.EMPTY;
+    }
+    this.#view = {
+      branch,
+      tip,
+      tipTree,
+      queue,
+      tasks: known(taskOids, this.#taskStates),
+      nodes: known(nodeOids, this.#nodeStates),
+      listedAtMs,
+      fetched,
+    };
+    return this.#view;
+  }
+
+  #branchOf(listing: RefListing | null): RefName {
+    if (this.#configuredBranch) return refName(`refs/heads/${this.#configuredBranch}`);
+    return listing?.headBranch ?? this.#view?.branch ?? refName('refs/heads/main');
+  }
+
+  async #fetchUnknown(
+    wanted: { branch: RefName | null; tasks: boolean; nodes: boolean },
+    taskOids: ReadonlyMap<TaskId, Oid>,
+    nodeOids: ReadonlyMap<NodeId, Oid>,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
+    const patterns = [
+      ...(wanted.branch ? [wanted.branch] : []),
+      ...(wanted.tasks ? [`${this.#namespace}/tasks/*`] : []),
+      ...(wanted.nodes ? [`${this.#namespace}/nodes/*`] : []),
+    ];
+    if (patterns.length === 0) return false;
+    await this.#repository.fetchRefs(patterns, signal);
+    if (wanted.tasks) await decodeInto(this.#taskStates, taskOids, decodeTaskState, this.#repository);
+    if (wanted.nodes) await decodeInto(this.#nodeStates, nodeOids, decodeNodeState, this.#repository);
+    return true;
+  }
+
+  async #treeOf(tip: Oid): Promise<Oid | null> {
+    const object = (await this.#repository.readObjects([tip])).get(tip);
+    if (!object) return null;
+    if (object.type !== 'commit') throw new Error(`the branch holds a ${object.type}, not a commit`);
+    return parseCommit(object.content).tree;
+  }
+
+  #forgetAllBut(listed: ReadonlySet<Oid>): void {
+    for (const states of [this.#taskStates, this.#nodeStates]) {
+      // Some slack: what we are about to push is remembered before the remote lists it.
+      if (states.size <= 2 * listed.size + 1024) continue;
+      for (const oid of states.keys()) if (!listed.has(oid)) states.delete(oid);
+    }
+  }
+}
+
+function known<Id, T>(oids: ReadonlyMap<Id, Oid>, states: ReadonlyMap<Oid, Decoded<T>>): Map<Id, Known<T>> {
+  return new Map([...oids].map(([id, oid]) => [id, { oid, state: states.get(oid) ?? null }]));
+}
+
+async function decodeInto<Id, T>(
+  states: Map<Oid, Decoded<T>>,
+  oids: ReadonlyMap<Id, Oid>,
+  decode: (message: string, id: Id) => Decoded<T>,
+  repository: Repository,
+): Promise<void> {
+  const unknown = [...oids].filter(([, oid]) => !states.has(oid));
+  if (unknown.length === 0) return;
+  const objects = await repository.readObjects(unknown.map(([, oid]) => oid));
+  for (const [id, oid] of unknown) {
+    const object = objects.get(oid);
+    // Absent: the ref moved between listing and fetching; the next refresh reads the newer one.
+    if (object)
+      states.set(
+        oid,
+        decodeCommit(object, (message) => decode(message, id)),
+      );
+  }
+}
+
+function decodeCommit<T>(object: GitObject, decode: (message: string) => Decoded<T>): Decoded<T> {
+  if (object.type !== 'commit') return { kind: 'unreadable', problem: `the ref holds a ${object.type}, not a commit` };
+  try {
+    return decode(parseCommit(object.content).message);
+  } catch (error) {
+    return { kind: 'unreadable', problem: String(error) };
+  }
+}

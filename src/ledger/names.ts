@@ -1,0 +1,30 @@
+/** Where things live in a task repository. */
+import { type RefName, refName } from '../git/oid.ts';
+import { isNodeId, isTaskId, type NodeId, type TaskId } from '../task/id.ts';
+
+/** `refs/heads/dgrid` is the fallback for hosts that accept nothing but branches. */
+export const NAMESPACES = ['refs/dgrid', 'refs/heads/dgrid'] as const;
+export type Namespace = (typeof NAMESPACES)[number];
+
+export const QUEUE_DIR = 'tasks/queue';
+export const COMPLETED_DIR = 'tasks/completed';
+export const FAILED_DIR = 'tasks/failed';
+
+export function taskRef(namespace: Namespace, id: TaskId): RefName {
+  return refName(`${namespace}/tasks/${id}`);
+}
+
+export function nodeRef(namespace: Namespace, id: NodeId): RefName {
+  return refName(`${namespace}/nodes/${id}`);
+}
+
+export type LedgerRef = { kind: 'task'; id: TaskId } | { kind: 'node'; id: NodeId };
+
+/** null for a ref that is none of ours, or whose last part is no legal id. */
+export function parseLedgerRef(namespace: Namespace, ref: string): LedgerRef | null {
+  const [kind, id, ...rest] = ref.startsWith(`${namespace}/`) ? ref.slice(namespace.length + 1).split('/') : [];
+  if (rest.length > 0 || id === undefined) return null;
+  if (kind === 'tasks' && isTaskId(id)) return { kind: 'task', id };
+  if (kind === 'nodes' && isNodeId(id)) return { kind: 'node', id };
+  return null;
+}

@@ -1,0 +1,182 @@
+/**
+ * The one queue through which all pushes of a worker go.
+ *
+ * States of a request: waiting → in the push under way → settled (won, lost, refused) or failed (nothing is known).
+ * Invariants:
+ * - One push at a time; what gathers meanwhile goes together into the next one. A ref occurs at most once in a push.
+ * - Results go before recordings, these before claims, heartbeats, deletions.
+ * - The branch is pushed alone: a hook that protects it must not take results and heartbeats down with it.
+ * - With a budget, at most that many pushes start within any minute; what waits is merged, nothing is dropped.
+ * - A request is settled only by what is certain (`settle.ts`).
+ */
+
+import { GitError } from '../git/errors.ts';
+import type { GitObject } from '../git/objects.ts';
+import type { RefName } from '../git/oid.ts';
+import type { RefSwap, Repository } from '../git/repository.ts';
+import type { Emit } from '../observe/events.ts';
+import type { Clock } from '../runtime.ts';
+import { type SwapOutcome, settleSwaps } from './settle.ts';
+
+export const PUSH_PRIORITIES = ['result', 'record', 'claim', 'heartbeat', 'delete'] as const;
+export type PushPriority = (typeof PUSH_PRIORITIES)[number];
+
+export const MAX_SWAPS_PER_PUSH = 400;
+const BUDGET_WINDOW_MS = 60_000;
+
+/** Runs `attempt` by the retry policy of the house; `attempt` gets the number of the try, starting with 1. */
+export type Retry = <T>(
+  operation: string,
+  attempt: (tryNumber: number) => Promise<T>,
+  signal?: AbortSignal,
+) => Promise<T>;
+
+export interface PushRequest {
+  swap: RefSwap;
+  /** New objects behind `swap.to`, unless they are in the local store already. */
+  objects: readonly GitObject[];
+  priority: PushPriority;
+}
+
+interface Pending extends PushRequest {
+  resolve: (outcome: SwapOutcome) => void;
+  reject: (error: unknown) => void;
+}
+
+export class Publisher {
+  readonly #repository: Repository;
+  readonly #clock: Clock;
+  readonly #retry: Retry;
+  readonly #emit: Emit;
+  readonly #pushesPerMinute: number;
+  readonly #signal: AbortSignal;
+  readonly #onSettled: (request: PushRequest, outcome: SwapOutcome) => void;
+  #pending: Pending[] = [];
+  #running: Promise<void> | null = null;
+  /** Monotonic starts of the pushes within the last minute. */
+  #recentPushesMs: number[] = [];
+  failedPushes = 0;
+
+  /** @param parts.signal aborts everything, also what is under way: only for the last second of a shutdown. */
+  constructor(parts: {
+    repository: Repository;
+    clock: Clock;
+    retry: Retry;
+    emit: Emit;
+    pushesPerMinute: number;
+    signal: AbortSignal;
+    onSettled: (request: PushRequest, outcome: SwapOutcome) => void;
+  }) {
+    this.#repository = parts.repository;
+    this.#clock = parts.clock;
+    this.#retry = parts.retry;
+    this.#emit = parts.emit;
+    this.#pushesPerMinute = parts.pushesPerMinute;
+    this.#signal = parts.signal;
+    this.#onSettled = parts.onSettled;
+  }
+
+  /** @throws GitError when, after all tries, nothing certain is known; the swap may or may not have been applied. */
+  push(request: PushRequest): Promise<SwapOutcome> {
+    const { promise, resolve, reject } = Promise.withResolvers<SwapOutcome>();
+    this.#pending.push({ ...request, resolve, reject });
+    this.#running ??= this.#run().finally(() => {
+      this.#running = null;
+    });
+    return promise;
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  async drained(): Promise<void> {
+    while (this.#running) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // Requests made in the same turn travel together.
+    await Promise.resolve();
+    while (this.#pending.length > 0) {
+      let batch: readonly Pending[] = this.#pending;
+      try {
+        await this.#waitForBudget();
+        batch = this.#takeBatch();
+        await this.#pushBatch(batch);
+      } catch (error) {
+        this.failedPushes += 1;
+        this.#emit('push.failed', { swaps: batch.length, err: error });
+        if (batch === this.#pending) this.#pending = [];
+        for (const request of batch) request.reject(error);
+      }
+    }
+  }
+
+  #takeBatch(): Pending[] {
+    const rank = (request: Pending): number => PUSH_PRIORITIES.indexOf(request.priority);
+    this.#pending.sort((a, b) => rank(a) - rank(b));
+    const first = this.#pending[0];
+    const batch: Pending[] = [];
+    const refs = new Set<RefName>();
+    const alone = first?.priority === 'record';
+    this.#pending = this.#pending.filter((request) => {
+      const fits = alone ? batch.length === 0 : request.priority !== 'record' && batch.length < MAX_SWAPS_PER_PUSH;
+      if (!fits || refs.has(request.swap.ref)) return true;
+      refs.add(request.swap.ref);
+      batch.push(request);
+      return false;
+    });
+    return batch;
+  }
+
+  async #pushBatch(batch: readonly Pending[]): Promise<void> {
+    const startedMs = this.#clock.monotonicMs();
+    const objects = batch.flatMap((request) => request.objects);
+    if (objects.length > 0) await this.#repository.writeObjects(objects, this.#signal);
+    const swaps = batch.map((request) => request.swap);
+    const outcomes = new Map<RefName, SwapOutcome>();
+    let pushes = 0;
+    try {
+      await this.#retry(
+        'push',
+        async (tryNumber) =>
+          settleSwaps(this.#repository, swaps, outcomes, {
+            readFirst: tryNumber > 1,
+            signal: this.#signal,
+            onUnclear: (reasons) => this.#emit('push.unclear', { swaps: reasons.length, reasons: reasons.slice(0, 5) }),
+            onPush: async () => {
+              // The first push of a batch has waited already, before the batch was put together.
+              if (pushes > 0) await this.#waitForBudget();
+              pushes += 1;
+              this.#recentPushesMs.push(this.#clock.monotonicMs());
+            },
+          }),
+        this.#signal,
+      );
+    } finally {
+      // What is certain is told even when the rest of the batch failed.
+      for (const request of batch) {
+        const outcome = outcomes.get(request.swap.ref);
+        if (!outcome) continue;
+        this.#onSettled(request, outcome);
+        request.resolve(outcome);
+      }
+    }
+    this.#emit('push.completed', {
+      swaps: swaps.length,
+      pushes,
+      ms: Math.round(this.#clock.monotonicMs() - startedMs),
+    });
+  }
+
+  async #waitForBudget(): Promise<void> {
+    if (this.#pushesPerMinute <= 0) return;
+    for (;;) {
+      const now = this.#clock.monotonicMs();
+      this.#recentPushesMs = this.#recentPushesMs.filter((ms) => now - ms < BUDGET_WINDOW_MS);
+      const oldest = this.#recentPushesMs[0];
+      if (oldest === undefined || this.#recentPushesMs.length < this.#pushesPerMinute) return;
+      if (this.#signal.aborted) throw new GitError('aborted', 'push', 'stopped while waiting for the push budget');
+      const waitMs = oldest + BUDGET_WINDOW_MS - now;
+      this.#emit('push.budget-wait', { wait_ms: Math.round(waitMs) });
+      await this.#clock.sleep(waitMs, this.#signal);
+    }
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * From what the remote answered to what is certain.
+ *
+ * A push that timed out, broke off or was rejected may have been applied all the same (the reply was lost, a proxy sent
+ * it twice). So after every answer but a definite "applied", the ref is read: it holds our object → won; it is where it
+ * was → send the same object again; anything else → lost. Since every state object is unique, "it holds our object"
+ * can't be somebody else's doing.
+ */
+import type { Oid, RefName } from '../git/oid.ts';
+import type { RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
+
+export type SwapOutcome =
+  | { kind: 'won' }
+  /** `current`: what the ref held when it was read, null when it was gone. */
+  | { kind: 'lost'; current: Oid | null }
+  | { kind: 'refused'; reason: string };
+
+/** How often a swap that the remote rejected without having moved the ref (a lock, a hiccup) is sent again. */
+export const MAX_RESENDS = 3;
+
+/**
+ * One try at settling these swaps, each ref at most once.
+ * @param readFirst true when an earlier try may have been applied: nothing is sent before the refs were read.
+ * @param onUnclear told before each read-back.
+ * @throws GitError when the remote could not be reached or gave no answer: then nothing is known, and a later call with
+ *   `readFirst` must find out. What was settled before stays in `outcomes`.
+ */
+export async function settleSwaps(
+  repository: Repository,
+  swaps: readonly RefSwap[],
+  outcomes: Map<RefName, SwapOutcome>,
+  options: {
+    readFirst: boolean;
+    signal?: AbortSignal;
+    onUnclear: (reasons: string[]) => void;
+    onPush: () => Promise<void>;
+  },
+): Promise<void> {
+  let open = swaps.filter((swap) => !outcomes.has(swap.ref));
+  let mustRead = options.readFirst;
+  for (let sent = 0; open.length > 0; ) {
+    if (mustRead) {
+      const listing = await repository.listRefs(
+        open.map((swap) => swap.ref),
+        options.signal,
+      );
+      for (const swap of open) {
+        const current = listing.refs.get(swap.ref) ?? null;
+        if (current === swap.to) outcomes.set(swap.ref, { kind: 'won' });
+        else if (current !== swap.from) outcomes.set(swap.ref, { kind: 'lost', current });
+      }
+      open = open.filter((swap) => !outcomes.has(swap.ref));
+      if (open.length === 0) return;
+    }
+    if (sent > MAX_RESENDS) {
+      for (const swap of open) {
+        outcomes.set(swap.ref, { kind: 'refused', reason: `rejected ${sent} times although the ref did not move` });
+      }
+      return;
+    }
+    await options.onPush();
+    const verdicts = await repository.swapRefs(open, options.signal);
+    sent += 1;
+    const unclear: string[] = [];
+    for (const swap of open) {
+      const verdict: SwapVerdict = verdicts.get(swap.ref) ?? { kind: 'unclear', reason: 'no answer for this ref' };
+      if (verdict.kind === 'applied') outcomes.set(swap.ref, { kind: 'won' });
+      // A hook judges a push as a whole: in company, a refusal may be meant for another ref.
+      else if (verdict.kind === 'refused' && open.length === 1) outcomes.set(swap.ref, verdict);
+      else unclear.push(verdict.reason);
+    }
+    const refused = open.filter((swap) => verdicts.get(swap.ref)?.kind === 'refused');
+    if (refused.length > 0 && open.length > 1) {
+      for (const swap of refused) {
+        await settleSwaps(repository, [swap], outcomes, { ...options, readFirst: false });
+      }
+    }
+    open = open.filter((swap) => !outcomes.has(swap.ref));
+    if (open.length > 0) options.onUnclear(unclear);
+    mustRead = true;
+  }
+}

@@ -1,0 +1,86 @@
+/** Makes the commits that states are: encoded message, tree of files, identity of this worker. */
+import { type GitObject, type Identity, MODE_FILE, makeBlob, makeCommit, makeTree } from '../git/objects.ts';
+import type { ObjectFormat, Oid } from '../git/oid.ts';
+import type { Clock, RandomHex } from '../runtime.ts';
+import type { TaskResult } from '../task/result.ts';
+import { encodeNodeState, encodeTaskState, type NodeState, type TaskState } from './state-codec.ts';
+
+export const RECORD_FILE = 'record.json';
+export const STDOUT_FILE = 'stdout.log';
+export const STDERR_FILE = 'stderr.log';
+const NONCE_BYTES = 16;
+
+export interface WrittenState {
+  /** The state itself. */
+  commit: GitObject;
+  /** The commit and everything it needs that may be new. */
+  objects: GitObject[];
+}
+
+/** Leaves the nonce to the writer: it is drawn anew for every state that is made. */
+type WithoutNonce<T> = T extends unknown ? Omit<T, 'nonce'> : never;
+
+export class StateWriter {
+  readonly #user: { name: string; email: string };
+  readonly #clock: Clock;
+  readonly #randomHex: RandomHex;
+  readonly #format: () => ObjectFormat;
+
+  constructor(parts: {
+    user: { name: string; email: string };
+    clock: Clock;
+    randomHex: RandomHex;
+    format: () => ObjectFormat;
+  }) {
+    this.#user = parts.user;
+    this.#clock = parts.clock;
+    this.#randomHex = parts.randomHex;
+    this.#format = parts.format;
+  }
+
+  get format(): ObjectFormat {
+    return this.#format();
+  }
+
+  /**
+   * @param parent the state before this one; null when there was none.
+   * @param result the files of a finished task.
+   */
+  task<S extends TaskState>(
+    facts: WithoutNonce<S>,
+    parent: Oid | null,
+    result: TaskResult | null = null,
+  ): WrittenState & { state: S } {
+    const state = { ...facts, nonce: this.#randomHex(NONCE_BYTES) } as unknown as S;
+    const format = this.#format();
+    const files = result ? resultFiles(result) : [];
+    const blobs = files.map(({ content }) => makeBlob(content, format));
+    const tree = makeTree(
+      files.map(({ name }, index) => ({ mode: MODE_FILE, name, oid: (blobs[index] as GitObject).oid })),
+      format,
+    );
+    const commit = this.commit(tree.oid, parent ? [parent] : [], encodeTaskState(state));
+    return { state, commit, objects: [...blobs, tree, commit] };
+  }
+
+  /** Heartbeats have no parent: a chain of them would grow in the repository for as long as the worker lives. */
+  node(facts: Omit<NodeState, 'nonce'>): WrittenState & { state: NodeState } {
+    const state = { ...facts, nonce: this.#randomHex(NONCE_BYTES) };
+    const tree = makeTree([], this.#format());
+    const commit = this.commit(tree.oid, [], encodeNodeState(state));
+    return { state, commit, objects: [tree, commit] };
+  }
+
+  commit(tree: Oid, parents: readonly Oid[], message: string): GitObject {
+    const identity: Identity = { ...this.#user, seconds: this.#clock.wallMs() / 1000 };
+    return makeCommit({ tree, parents, author: identity, committer: identity, message }, this.#format());
+  }
+}
+
+function resultFiles(result: TaskResult): { name: string; content: Uint8Array }[] {
+  return [
+    { name: RECORD_FILE, content: Buffer.from(`${JSON.stringify(result.record, null, 2)}\n`) },
+    ...(result.stdoutLog ? [{ name: STDOUT_FILE, content: result.stdoutLog }] : []),
+    ...(result.stderrLog ? [{ name: STDERR_FILE, content: result.stderrLog }] : []),
+  ];
+}

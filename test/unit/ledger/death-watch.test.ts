@@ -1,0 +1,66 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { oid } from '../../../src/git/oid.ts';
+import { DeathWatch, MIN_READS } from '../../../src/ledger/death-watch.ts';
+import { nodeId } from '../../../src/task/id.ts';
+
+const node = nodeId('pi');
+const at = (figure: number): ReturnType<typeof oid> => oid(figure.toString(16).padStart(40, '0'));
+const TTL = 300;
+const GAP = 120;
+
+function watched(readings: readonly (readonly [atMs: number, object: number])[]): DeathWatch {
+  const watch = new DeathWatch(GAP);
+  for (const [ms, object] of readings) watch.observe([[node, at(object)]], ms);
+  return watch;
+}
+
+describe('death watch', () => {
+  it('declares a node dead that kept one object over its time-to-live', () => {
+    const steady = [0, 60, 120, 180, 240, 300].map((ms) => [ms, 1] as const);
+    expect(watched(steady).isDead(node, TTL)).toBe(true);
+    expect(watched(steady.slice(0, -1)).isDead(node, TTL)).toBe(false);
+  });
+
+  it('starts to count again with every sign of life', () => {
+    const beat = [0, 60, 120, 180, 240].map((ms) => [ms, 1] as const);
+    expect(watched([...beat, [299, 2], [359, 2], [419, 2]]).isDead(node, TTL)).toBe(false);
+  });
+
+  it('needs enough readings, however long the time', () => {
+    const few = Array.from({ length: MIN_READS - 1 }, (_, index) => [index * 100, 1] as const);
+    expect(watched(few).isDead(node, TTL)).toBe(false);
+  });
+
+  it('believes nothing of before its own pause', () => {
+    const before = [0, 60, 120, 180, 240].map((ms) => [ms, 1] as const);
+    expect(watched([...before, [10_000, 1]]).isDead(node, TTL)).toBe(false);
+  });
+
+  it('never declares dead without unbroken readings over the whole time-to-live', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 2 })), { maxLength: 40 }),
+        (steps) => {
+          let ms = 0;
+          const readings = steps.map(([wait, object]) => [(ms += wait), object] as const);
+          if (!watched(readings).isDead(node, TTL)) return;
+          let from = readings.length - 1;
+          while (from > 0) {
+            const [later, earlier] = [
+              readings[from] as readonly [number, number],
+              readings[from - 1] as readonly [number, number],
+            ];
+            if (later[0] - earlier[0] > GAP || later[1] !== earlier[1]) break;
+            from -= 1;
+          }
+          const unbroken = readings.slice(from);
+          expect(unbroken.length).toBeGreaterThanOrEqual(MIN_READS);
+          expect(
+            (unbroken.at(-1) as readonly [number, number])[0] - (unbroken[0] as readonly [number, number])[0],
+          ).toBeGreaterThanOrEqual(TTL);
+        },
+      ),
+    );
+  });
+});
