@@ -33,7 +33,8 @@ export interface Job {
 export type StopReason = 'timeout' | 'cancelled' | 'handed-back' | 'fenced' | 'withdrawn';
 
 export type RunVerdict =
-  | { kind: 'exited'; exitCode: number; outOfMemory: boolean }
+  /** `childOutOfMemory`: a process was killed at the memory limit, and the task got over it. */
+  | { kind: 'exited'; exitCode: number; outOfMemory: boolean; childOutOfMemory?: boolean }
   /** The process could not be started because of the task itself: missing binary, not executable. */
   | { kind: 'unstartable'; exitCode: number | null; message: string }
   /** We stopped it. */

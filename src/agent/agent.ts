@@ -1,0 +1,241 @@
+/**
+ * The long-running worker: its loops, and its way in and out.
+ *
+ * States: starting → running → draining → stopped; from running also → rejoining → running after having been declared dead.
+ * Invariants:
+ * - Heartbeats go on until the last result is published, also while draining.
+ * - Cleaning up ignores the signal that caused it; each step of it has a bound in time.
+ * - Whatever ends the worker, containers that nobody answers for are stopped first.
+ */
+import type { Executor } from '../executor/executor.ts';
+import { GitError } from '../git/errors.ts';
+import type { ClaimBook } from '../ledger/claims.ts';
+import type { GridReader } from '../ledger/grid-view.ts';
+import type { Membership } from '../ledger/membership.ts';
+import type { Publisher } from '../ledger/publisher.ts';
+import type { Emit } from '../observe/events.ts';
+import type { Clock } from '../runtime.ts';
+import type { Cycle } from './cycle.ts';
+import type { Gate } from './gate.ts';
+import type { HealthKeeper } from './health-keeper.ts';
+import { Loop } from './loop.ts';
+import { FatalError, type JoinParts, join, rejoin } from './startup.ts';
+import type { TaskRunner } from './task-runner.ts';
+
+/** Bounds of the steps of a shutdown, beyond the grace time for tasks. */
+const STOP_CONTAINERS_MS = 30_000;
+const PUBLISH_MS = 30_000;
+const GOODBYE_MS = 15_000;
+const MIN_NUDGE_MS = 50;
+
+export interface AgentParts {
+  joinParts: JoinParts;
+  executor: Executor;
+  reader: GridReader;
+  membership: Membership;
+  book: ClaimBook;
+  publisher: Publisher;
+  cycle: Cycle;
+  runner: TaskRunner;
+  gate: Gate;
+  health: HealthKeeper;
+  pullIntervalMs: number;
+  heartbeatIntervalMs: number;
+  healthCheckEvery: number;
+  shutdownGraceMs: number;
+  untilIdle: boolean;
+  /** Fields of the closing summary that others know. */
+  summary: () => Record<string, unknown>;
+  clock: Clock;
+  emit: Emit;
+}
+
+export class Agent {
+  readonly #parts: AgentParts;
+  readonly #stopRequest = Promise.withResolvers<void>();
+  readonly #hurry = new AbortController();
+  readonly #polling: Loop;
+  readonly #beating: Loop;
+  #cycles = 0;
+  #nudgeTimer = new AbortController();
+  #stopRequested = false;
+  #fatal: Error | null = null;
+  #state: 'starting' | 'running' | 'draining' | 'stopped' = 'starting';
+
+  constructor(parts: AgentParts) {
+    this.#parts = parts;
+    const { clock, emit } = parts;
+    this.#polling = new Loop({
+      intervalMs: parts.pullIntervalMs,
+      clock,
+      run: (signal) => this.#poll(signal),
+      onError: (error) => emit('poll.failed', { err: error }),
+    });
+    this.#beating = new Loop({
+      intervalMs: parts.heartbeatIntervalMs,
+      clock,
+      run: () => this.#beat(),
+      onError: (error) => emit('node.heartbeat-failed', { err: error }),
+    });
+  }
+
+  get state(): 'starting' | 'running' | 'draining' | 'stopped' {
+    return this.#state;
+  }
+
+  /** Something may have changed: look now. */
+  nudge(): void {
+    this.#polling.nudge();
+  }
+
+  /** First call: finish what runs and leave. Second call: stop the containers now. */
+  requestStop(): void {
+    if (this.#stopRequested) {
+      if (!this.#hurry.signal.aborted) this.#parts.emit('worker.killing');
+      this.#hurry.abort();
+      return;
+    }
+    this.#stopRequested = true;
+    this.#stopRequest.resolve();
+  }
+
+  /**
+   * Runs until it is asked to stop, is idle (`untilIdle`), or can't go on.
+   * @throws FatalError, or GitError when the repository can't be had at the start for a reason that waiting won't mend.
+   */
+  async run(): Promise<void> {
+    const { emit, joinParts } = this.#parts;
+    const joining = new AbortController();
+    void this.#stopRequest.promise.then(() => joining.abort());
+    try {
+      await this.#parts.health.check({ full: true });
+      await this.#joinWhenPossible({ ...joinParts, signal: joining.signal });
+    } catch (error) {
+      if (!this.#stopRequested) throw error;
+    }
+    if (this.#stopRequested) {
+      await this.#shutDown();
+      return;
+    }
+    this.#state = 'running';
+    emit('worker.ready', { node: joinParts.nodeId, incarnation: this.#parts.membership.incarnation });
+    this.#beating.start();
+    this.#polling.start();
+    await this.#stopRequest.promise;
+    await this.#shutDown();
+    if (this.#fatal) throw this.#fatal;
+  }
+
+  /** A remote that is away for a while is waited for; what a person has to mend ends the start. */
+  async #joinWhenPossible(parts: JoinParts): Promise<void> {
+    for (;;) {
+      try {
+        await join(parts);
+        return;
+      } catch (error) {
+        const waits = error instanceof GitError && ['network', 'throttled', 'deadline'].includes(error.kind);
+        if (!waits || parts.signal.aborted) throw error;
+        this.#parts.emit('poll.failed', { err: error });
+        await this.#parts.clock.sleep(this.#parts.pullIntervalMs, parts.signal);
+      }
+    }
+  }
+
+  async #poll(signal: AbortSignal): Promise<void> {
+    const { clock, cycle, emit, health, healthCheckEvery, untilIdle } = this.#parts;
+    // The first one was made before joining.
+    this.#cycles += 1;
+    const full = this.#cycles % healthCheckEvery === 0;
+    await health.check({ full });
+    const report = await cycle.run(signal);
+    if (untilIdle && report.open === 0) {
+      emit('worker.idle');
+      this.requestStop();
+      return;
+    }
+    this.#nudgeTimer.abort();
+    if (report.nextLookMs !== null && report.nextLookMs < this.#parts.pullIntervalMs) {
+      this.#nudgeTimer = new AbortController();
+      const { signal: cancelled } = this.#nudgeTimer;
+      void clock.sleep(Math.max(MIN_NUDGE_MS, report.nextLookMs), cancelled).then(() => {
+        if (!cancelled.aborted) this.nudge();
+      });
+    }
+  }
+
+  async #beat(): Promise<void> {
+    const outcome = await this.#parts.membership.beat();
+    if (outcome === 'ok' || this.#state !== 'running') return;
+    const { book, emit, gate, joinParts, runner } = this.#parts;
+    if (outcome === 'conflict') {
+      emit('node.id-conflict', { node: joinParts.nodeId });
+      this.#fatal = new FatalError(
+        `another machine works under the node id ${joinParts.nodeId}; give one of them another NODE_ID`,
+      );
+      runner.stopAll('fenced');
+      this.requestStop();
+      return;
+    }
+    // Declared dead: others may have our tasks already. Nothing may run on under the old incarnation.
+    emit('node.fenced', { node: joinParts.nodeId, incarnation: this.#parts.membership.incarnation });
+    gate.close('registration', 'this node was declared dead and is registering again');
+    runner.stopAll('fenced');
+    await runner.idle();
+    const held = [...book.held.values()];
+    for (const claim of held) if (claim.stage !== 'publishing') book.drop(claim);
+    await rejoin(joinParts);
+    gate.open('registration');
+    this.nudge();
+  }
+
+  async #shutDown(): Promise<void> {
+    const { book, clock, cycle, emit, executor, gate, membership, publisher, runner, summary } = this.#parts;
+    this.#state = 'draining';
+    gate.close('draining', 'this worker is stopping');
+    emit('worker.stopping', { running: runner.activeCount });
+    this.#nudgeTimer.abort();
+    await this.#polling.stop();
+    await this.#within(this.#parts.shutdownGraceMs, runner.idle(), this.#hurry.signal);
+    runner.stopAll('handed-back');
+    await this.#within(STOP_CONTAINERS_MS, runner.idle());
+    // Claims that were won and never started.
+    const unstarted = [...book.held.values()].filter(({ stage }) => stage !== 'publishing');
+    const handedBack = unstarted.map((claim) =>
+      book
+        .putBack(claim, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false })
+        .catch(() => undefined),
+    );
+    await this.#within(PUBLISH_MS, Promise.all([...handedBack, book.publishOutbox()]));
+    if (membership.registered && !this.#hurry.signal.aborted) {
+      // Nobody else may be there to record what was just finished.
+      await this.#within(
+        PUBLISH_MS,
+        cycle.finalRecording().catch((error: unknown) => emit('poll.failed', { err: error })),
+      );
+    }
+    await this.#beating.stop();
+    await this.#within(
+      GOODBYE_MS,
+      membership.goodbye().catch((error: unknown) => emit('node.heartbeat-failed', { err: error })),
+    );
+    await this.#within(GOODBYE_MS, publisher.drained());
+    emit('worker.summary', {
+      ...summary(),
+      failed_pulls: cycle.failedPulls,
+      failed_pushes: publisher.failedPushes,
+      results_unpublished: book.unpublishedCount,
+      results_dropped: book.resultsDropped,
+      uptime_ms: Math.round(clock.monotonicMs()),
+    });
+    await executor.close();
+    this.#state = 'stopped';
+  }
+
+  /** Waits for `work`, but no longer than `boundMs`, nor past `cut`. */
+  async #within(boundMs: number, work: Promise<unknown>, cut?: AbortSignal): Promise<void> {
+    const done = new AbortController();
+    const bound = this.#parts.clock.sleep(boundMs, cut ? AbortSignal.any([done.signal, cut]) : done.signal);
+    await Promise.race([work.finally(() => done.abort()), bound]);
+    done.abort();
+  }
+}

@@ -1,0 +1,266 @@
+/**
+ * Joins the parts of a worker around its ports (repository, executor, clock). Builds no adapter, so that the same worker
+ * runs in production and in a simulation.
+ */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Settings } from '../config/settings.ts';
+import type { Executor } from '../executor/executor.ts';
+import type { Repository } from '../git/repository.ts';
+import { Healer } from '../host/healer.ts';
+import type { Quota } from '../host/quota.ts';
+import type { Sensors } from '../host/sensors.ts';
+import { writeStateFile } from '../host/state-file.ts';
+import { ClaimBook } from '../ledger/claims.ts';
+import { DeathWatch } from '../ledger/death-watch.ts';
+import { GridReader } from '../ledger/grid-view.ts';
+import { Membership } from '../ledger/membership.ts';
+import type { Namespace } from '../ledger/names.ts';
+import { Observations } from '../ledger/observations.ts';
+import { Outbox } from '../ledger/outbox.ts';
+import { Publisher, type Retry } from '../ledger/publisher.ts';
+import { Recorder } from '../ledger/recorder.ts';
+import { Settler } from '../ledger/settler.ts';
+import { SpecCache } from '../ledger/spec-cache.ts';
+import { StateWriter } from '../ledger/state-writer.ts';
+import type { Emit } from '../observe/events.ts';
+import type { Clock, RandomHex } from '../runtime.ts';
+import { Agent } from './agent.ts';
+import { Cycle } from './cycle.ts';
+import { Gate } from './gate.ts';
+import { HealthKeeper } from './health-keeper.ts';
+import { RecordingTurn } from './recording-turn.ts';
+import { discardLeftovers, namespaceOf } from './startup.ts';
+import { TaskRunner } from './task-runner.ts';
+
+/** How long each node in the recording order gives the one before it. */
+const RECORD_STAGGER_MS = 3_000;
+const RECORD_REFUSED_BASE_MS = 60_000;
+const RECORD_REFUSED_MAX_MS = 3_600_000;
+/** An observer reads at its poll interval; twice that without a reading is a gap. Some slack for slow hosts. */
+const READ_SLACK_MS = 15_000;
+
+export interface WorkerPorts {
+  repository: Repository;
+  executor: Executor;
+  sensors: Sensors;
+  quota: Quota;
+  retry: Retry;
+  clock: Clock;
+  randomHex: RandomHex;
+  emit: Emit;
+}
+
+export interface AssembleOptions {
+  settings: Settings;
+  ports: WorkerPorts;
+  /** What this machine answers to, see host/machine-id.ts. */
+  machine: string;
+  namespace: Namespace;
+  allowsImage: (image: string) => boolean;
+  version: string;
+  description: Record<string, unknown>;
+  untilIdle: boolean;
+}
+
+export interface Worker {
+  agent: Agent;
+  gate: Gate;
+  health: HealthKeeper;
+  runner: TaskRunner;
+  reader: GridReader;
+  membership: Membership;
+  publisher: Publisher;
+  book: ClaimBook;
+}
+
+export function assemble(options: AssembleOptions): Worker {
+  const { settings, ports, namespace } = options;
+  const { clock, emit, executor, quota, randomHex, repository } = ports;
+  const { nodeId } = settings;
+  // Never aborted but by the process's end: publishing is what a shutdown waits for.
+  const publishing = new AbortController();
+  const reader = new GridReader({ repository, clock, namespace, branch: settings.git.branch });
+  const writer = new StateWriter({
+    user: { name: settings.git.userName, email: settings.git.userEmail },
+    clock,
+    randomHex,
+    format: () => repository.objectFormat(),
+  });
+  const publisher = new Publisher({
+    repository,
+    clock,
+    retry: ports.retry,
+    emit,
+    pushesPerMinute: settings.gitPushesPerMinute,
+    signal: publishing.signal,
+    onSettled: ({ swap }, outcome) => {
+      if (outcome.kind === 'won') reader.apply(swap.ref, swap.to);
+    },
+  });
+  const push = publisher.push.bind(publisher);
+  const gate = new Gate();
+  const membership: Membership = new Membership({
+    nodeId,
+    machine: options.machine,
+    intervalMs: settings.heartbeatIntervalMs,
+    ttlMs: settings.nodeTtlMs,
+    reader,
+    writer,
+    push,
+    randomHex,
+    emit,
+    info: () => ({
+      name: settings.nodeName,
+      labels: settings.nodeLabels,
+      version: options.version,
+      slots: settings.maxParallelTasks,
+      running: runner.activeTasks,
+      paused: gate.reasons,
+      quota_left: Number.isFinite(quota.left()) ? quota.left() : null,
+      ...options.description,
+    }),
+  });
+  const incarnation = (): string => membership.incarnation;
+  const specs = new SpecCache(repository, {
+    maxTaskBytes: settings.maxTaskBytes,
+    maxTimeoutSeconds: Math.floor(settings.docker.timeoutMs / 1000),
+  });
+  const outbox = new Outbox(join(settings.stateDir, 'outbox'), emit);
+  const book = new ClaimBook({ nodeId, incarnation, reader, writer, outbox, push, clock, emit });
+  const health: HealthKeeper = new HealthKeeper({
+    executor,
+    sensors: ports.sensors,
+    thresholds: settings,
+    quota,
+    healer: new Healer({
+      clock,
+      emit,
+      policy: settings.docker,
+      maxDiskPercent: settings.maxDiskPercent,
+      clean: (step, signal) => executor.clean(step, signal),
+      readDisks: async () => (dataRoot ? (await ports.sensors.readDisks([dataRoot])).disks : []),
+    }),
+    gate,
+    clonePath: settings.repoPath,
+    reconcile: async () => {
+      // Before it has joined, the worker's own containers wait to be taken up again.
+      if (agent.state === 'running') await discardLeftovers({ runner, emit }, await executor.findRuns(nodeId));
+    },
+    probeStateDir: async () => {
+      const path = join(settings.stateDir, 'probe');
+      await writeStateFile(path, 'writable\n');
+      await rm(path, { force: true });
+    },
+    onDataRoot: (path) => {
+      dataRoot = path;
+    },
+    clock,
+    emit,
+  });
+  let dataRoot: string | null = null;
+  const runner: TaskRunner = new TaskRunner({
+    nodeId,
+    executor,
+    book,
+    policy: {
+      allowsImage: options.allowsImage,
+      maxCpus: settings.docker.cpus,
+      maxMemoryBytes: settings.docker.memoryBytes,
+      maxTimeoutMs: settings.docker.timeoutMs,
+    },
+    defaults: settings.docker,
+    maxTakeovers: settings.maxTakeovers,
+    takeQuota: async () => {
+      const granted = await quota.take(1);
+      health.quotaTaken();
+      return granted === 1;
+    },
+    clock,
+    emit,
+    onEngineTrouble: (error) => health.engineTrouble(error),
+    onStateTrouble: (error) => health.stateTrouble(error),
+    onSettled: () => agent.nudge(),
+  });
+  const watch = new DeathWatch(2 * Math.max(settings.pullIntervalMs, settings.heartbeatIntervalMs) + READ_SLACK_MS);
+  const recorder = new Recorder({ repository, reader, writer, push, emit });
+  const cycle = new Cycle({
+    nodeId,
+    nodeLabels: settings.nodeLabels,
+    maxParallelTasks: settings.maxParallelTasks,
+    useSmartPolling: settings.useSmartPolling,
+    defaultMemoryBytes: settings.docker.memoryBytes,
+    reader,
+    book,
+    membership,
+    recorder,
+    settler: new Settler({
+      nodeId,
+      incarnation,
+      maxTakeovers: settings.maxTakeovers,
+      reader,
+      writer,
+      specs,
+      push,
+      clock,
+      emit,
+    }),
+    specs,
+    watch,
+    observations: new Observations(),
+    recordingTurn: new RecordingTurn({
+      batchSize: settings.recordBatchSize,
+      delayMs: settings.recordDelayMs,
+      staggerMs: RECORD_STAGGER_MS,
+      refusedBaseMs: RECORD_REFUSED_BASE_MS,
+      refusedMaxMs: RECORD_REFUSED_MAX_MS,
+    }),
+    runner,
+    gate,
+    quotaLeft: () => quota.left(),
+    memoryAllows: (needed, promised) => health.memoryAllows(needed, promised),
+    clock,
+    emit,
+  });
+  const agent: Agent = new Agent({
+    joinParts: {
+      nodeId,
+      fixedNamespace: namespaceOf(settings.refNamespace),
+      repository,
+      reader,
+      membership,
+      book,
+      specs,
+      // Its own: it may look more often than the polling loop does.
+      watch: new DeathWatch(2 * settings.pullIntervalMs + READ_SLACK_MS),
+      runner,
+      executor,
+      watchIntervalMs: settings.pullIntervalMs,
+      clock,
+      emit,
+      signal: publishing.signal,
+    },
+    executor,
+    reader,
+    membership,
+    book,
+    publisher,
+    cycle,
+    runner,
+    gate,
+    health,
+    pullIntervalMs: settings.pullIntervalMs,
+    heartbeatIntervalMs: settings.heartbeatIntervalMs,
+    healthCheckEvery: settings.healthCheckEvery,
+    shutdownGraceMs: settings.shutdownGraceMs,
+    untilIdle: options.untilIdle,
+    summary: () => ({
+      tasks_executed_this_hour: quota.usedThisHour(),
+      task_count_reset_time: quota.resetTimeIso(),
+      last_health_check: health.lastCheck?.checkedAt ?? null,
+    }),
+    clock,
+    emit,
+  });
+  return { agent, gate, health, runner, reader, membership, publisher, book };
+}

@@ -1,0 +1,275 @@
+/**
+ * One polling cycle: look at the grid, put right what concerns this worker, settle what needs no container, record, and
+ * claim what there is room for.
+ *
+ * The order matters: what might have been lost is looked at before anything new is taken on, and a claim from nothing is
+ * looked at once more after it was won.
+ */
+import type { ClaimBook, ClaimLoss, HeldClaim } from '../ledger/claims.ts';
+import type { DeathWatch } from '../ledger/death-watch.ts';
+import type { GridReader, GridView } from '../ledger/grid-view.ts';
+import type { Membership } from '../ledger/membership.ts';
+import type { Observations } from '../ledger/observations.ts';
+import { type Recorder, recordable, recordingRank, settledRefs } from '../ledger/recorder.ts';
+import { type Candidate, selectCandidates } from '../ledger/selection.ts';
+import type { Settler } from '../ledger/settler.ts';
+import type { SpecCache } from '../ledger/spec-cache.ts';
+import type { ClaimedState } from '../ledger/state-codec.ts';
+import type { Emit, EventName } from '../observe/events.ts';
+import type { Clock } from '../runtime.ts';
+import type { NodeId } from '../task/id.ts';
+import type { Gate } from './gate.ts';
+import type { RecordingTurn } from './recording-turn.ts';
+import type { TaskRunner } from './task-runner.ts';
+
+export interface CycleParts {
+  nodeId: NodeId;
+  nodeLabels: readonly string[];
+  maxParallelTasks: number;
+  useSmartPolling: boolean;
+  reader: GridReader;
+  book: ClaimBook;
+  membership: Membership;
+  recorder: Recorder;
+  settler: Settler;
+  specs: SpecCache;
+  watch: DeathWatch;
+  observations: Observations;
+  recordingTurn: RecordingTurn;
+  runner: TaskRunner;
+  gate: Gate;
+  /** How many starts the hourly quota has left. */
+  quotaLeft: () => number;
+  /** Whether a task of this size may be started now, next to those in work. */
+  memoryAllows: (neededBytes: number, promisedBytes: number) => boolean;
+  /** What a task gets that does not say how much memory it wants. */
+  defaultMemoryBytes: number;
+  clock: Clock;
+  emit: Emit;
+}
+
+export interface CycleReport {
+  /** Tasks that are queued, in work or unrecorded, as far as this worker's labels and the host's refusals let it care. */
+  open: number;
+  /** When something falls due by itself (a delay, a recording); null when nothing does. */
+  nextLookMs: number | null;
+}
+
+const LOSS_EVENTS = {
+  withdrawn: 'task.withdrawn',
+  cancelled: 'task.cancelled',
+  settled: 'task.claim-given-up',
+  fenced: 'task.fenced',
+} as const satisfies Record<ClaimLoss, EventName>;
+
+export class Cycle {
+  readonly #parts: CycleParts;
+  #toldAbout = '';
+  failedPulls = 0;
+
+  constructor(parts: CycleParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws GitError when the remote can't be read. */
+  async run(signal?: AbortSignal): Promise<CycleReport> {
+    const { book, membership, reader, settler } = this.#parts;
+    let view = await this.#look(signal);
+    this.#releaseLost(view);
+    await book.publishOutbox();
+    await this.#takeUpStrays(view);
+    this.#start(await book.verify(view));
+    await membership.fenceDead(view, this.#parts.watch);
+    await settler.settle(view, (claim) => membership.isOrphan(view, claim));
+    if (await this.#claim(view)) {
+      view = await this.#second(signal);
+      this.#start(await book.verify(view));
+      this.#releaseLost(view);
+    }
+    await this.#record(reader.view);
+    return this.#report(reader.view);
+  }
+
+  /** One last look before leaving, so that what this worker finished is recorded even if nobody else is there. */
+  async finalRecording(): Promise<void> {
+    const view = await this.#second(undefined);
+    await this.#record(view);
+  }
+
+  async #look(signal: AbortSignal | undefined): Promise<GridView> {
+    const { clock, emit, observations, reader, specs, useSmartPolling, watch } = this.#parts;
+    let view: GridView;
+    try {
+      view = await reader.refresh({ always: !useSmartPolling, ...(signal ? { signal } : {}) });
+    } catch (error) {
+      this.failedPulls += 1;
+      throw error;
+    }
+    emit(view.fetched ? 'poll.pulling' : 'poll.skipped', { tip: view.tip, queued: view.queue.files.size });
+    watch.observe(
+      [...view.nodes].map(([id, { oid }]) => [id, oid] as const),
+      view.listedAtMs,
+    );
+    await specs.update(view.queue);
+    observations.observe(view, clock.monotonicMs());
+    this.#tellOddities(view);
+    return view;
+  }
+
+  /** The second look after claims were won. */
+  async #second(signal: AbortSignal | undefined): Promise<GridView> {
+    const { clock, observations, reader, specs } = this.#parts;
+    const view = await reader.refresh(signal ? { signal } : {});
+    await specs.update(view.queue);
+    observations.observe(view, clock.monotonicMs());
+    return view;
+  }
+
+  #releaseLost(view: GridView): void {
+    const { book, emit, runner } = this.#parts;
+    for (const { claim, loss } of book.losses(view)) {
+      if (runner.isActive(claim.taskId)) {
+        if (!runner.stop(claim.taskId, loss === 'settled' ? 'fenced' : loss)) continue;
+      } else if (loss === 'withdrawn') runner.settleWithdrawn(claim);
+      else book.drop(claim);
+      emit(LOSS_EVENTS[loss], { task: claim.taskId });
+    }
+  }
+
+  /** Claims of this incarnation that the grid shows and the book lacks: their push won without our knowing. */
+  async #takeUpStrays(view: GridView): Promise<void> {
+    const { book, membership, nodeId, runner, specs } = this.#parts;
+    for (const [id, { oid, state }] of view.tasks) {
+      if (state?.kind !== 'state' || state.state.state !== 'claimed') continue;
+      const claim: ClaimedState = state.state;
+      if (claim.nodeId !== nodeId || claim.incarnation !== membership.incarnation) continue;
+      if (book.held.has(id) || runner.isActive(id)) continue;
+      const file = view.queue.files.get(id);
+      const parsed = file?.blob === claim.specBlob ? specs.get(file) : null;
+      if (parsed?.ok) book.takeUpStray({ oid, state: claim }, parsed);
+      else await book.releaseStray({ oid, state: claim });
+    }
+  }
+
+  #start(claims: readonly HeldClaim[]): void {
+    for (const claim of claims) this.#parts.runner.start(claim);
+  }
+
+  /** @returns true when something was won. */
+  async #claim(view: GridView): Promise<boolean> {
+    const { book, gate, maxParallelTasks, quotaLeft, runner } = this.#parts;
+    if (!gate.isOpen) return false;
+    const active = runner.activeTasks.map(({ task }) => task);
+    const waitingToStart = [...book.held.keys()].filter((id) => !runner.isActive(id)).length;
+    const room = Math.min(
+      maxParallelTasks - active.length - waitingToStart,
+      quotaLeft() - runner.uncountedStarts - waitingToStart,
+    );
+    if (room <= 0) return false;
+    const chosen = this.#fitting(this.#candidates(view), room);
+    if (chosen.length === 0) return false;
+    const won = await book.claim(chosen);
+    this.#start(won.filter(({ stage }) => stage === 'verified'));
+    return won.length > 0;
+  }
+
+  #candidates(view: GridView): Candidate[] {
+    const { clock, membership, nodeId, nodeLabels, observations, specs } = this.#parts;
+    const now = clock.monotonicMs();
+    return selectCandidates({
+      view,
+      parsedOf: (file) => specs.get(file),
+      isOrphan: (claim) => membership.isOrphan(view, claim),
+      delayIsOver: (oid, state) => observations.delayIsOver(oid, state, now),
+      arrivalOf: (id) => observations.arrivalOf(id),
+      nodeId,
+      nodeLabels,
+    });
+  }
+
+  #fitting(candidates: readonly Candidate[], room: number): Candidate[] {
+    const { defaultMemoryBytes, emit, memoryAllows, runner } = this.#parts;
+    const chosen: Candidate[] = [];
+    let reserved = runner.reservedMemoryBytes;
+    for (const candidate of candidates) {
+      if (chosen.length === room) break;
+      const neededBytes = candidate.spec.memoryBytes ?? defaultMemoryBytes;
+      if (!memoryAllows(neededBytes, reserved)) {
+        emit('limit.memory', { task: candidate.taskId, memory_bytes: neededBytes });
+        continue;
+      }
+      reserved += neededBytes;
+      chosen.push(candidate);
+    }
+    return chosen;
+  }
+
+  async #record(view: GridView): Promise<void> {
+    const { book, clock, membership, nodeId, observations, recorder, recordingTurn, runner, watch } = this.#parts;
+    const now = clock.monotonicMs();
+    const waiting = recordable(view);
+    const rank = recordingRank(view, nodeId, (id) => {
+      const state = view.nodes.get(id)?.state;
+      const ttlMs = state?.kind === 'state' ? state.state.ttlMs : null;
+      return ttlMs !== null && (watch.unchangedMs(id) ?? 0) > ttlMs;
+    });
+    const oldestMs = Math.max(0, ...waiting.map(({ oid }) => observations.ageMs(oid, now)));
+    const draining = this.#parts.gate.isClosedBy('draining');
+    const hurry = runner.activeCount === 0 && book.held.size === 0 && (draining || this.#inWork(view) === 0);
+    if (recordingTurn.isDue({ waiting: waiting.length, oldestMs, rank, tip: view.tip, hurry, nowMs: now })) {
+      const outcome = await recorder.record(view);
+      if (outcome.kind === 'refused') recordingTurn.refused(clock.monotonicMs());
+      if (outcome.kind === 'recorded') {
+        recordingTurn.accepted();
+        // The record must be seen on the branch before any ref goes.
+        await this.#second(undefined);
+        await recorder.sweep(settledRefs(this.#parts.reader.view, (claim) => membership.isOrphan(view, claim)));
+        return;
+      }
+    }
+    // Left over by a recorder that died before its deletions: whoever comes first in the order cleans up.
+    if (rank === 0) await recorder.sweep(settledRefs(view, (claim) => membership.isOrphan(view, claim)));
+  }
+
+  /** Tasks queued or claimed that somebody still has to finish. */
+  #inWork(view: GridView): number {
+    let count = 0;
+    for (const id of view.queue.files.keys()) {
+      const state = view.tasks.get(id)?.state;
+      const finished = state?.kind === 'state' && state.state.state === 'finished';
+      if (!finished && !view.queue.alreadyRecorded.has(id)) count += 1;
+    }
+    return count;
+  }
+
+  #report(view: GridView): CycleReport {
+    const { book, clock, observations, recordingTurn, runner } = this.#parts;
+    const now = clock.monotonicMs();
+    const unrecorded = recordingTurn.isRefused(now) ? 0 : recordable(view).length;
+    const dueMs: number[] = unrecorded > 0 ? [recordingTurn.nextLookMs(now)] : [];
+    for (const { oid, state } of view.tasks.values()) {
+      if (state?.kind !== 'state' || state.state.state !== 'waiting') continue;
+      dueMs.push(Math.max(0, state.state.delayMs - observations.ageMs(oid, now)));
+    }
+    const nextLookMs = dueMs.length > 0 ? Math.min(...dueMs) : null;
+    const open = this.#inWork(view) + unrecorded + runner.activeCount + book.held.size + book.unpublishedCount;
+    return { open, nextLookMs };
+  }
+
+  /** Once for each new set: what is wrong in the queue and can have no record. */
+  #tellOddities(view: GridView): void {
+    const { illegalPaths, duplicates, alreadyRecorded } = view.queue;
+    const oddities = JSON.stringify([illegalPaths, duplicates.map(({ path }) => path), [...alreadyRecorded]]);
+    if (oddities === this.#toldAbout) return;
+    this.#toldAbout = oddities;
+    const { emit } = this.#parts;
+    for (const path of illegalPaths) emit('queue.illegal-name', { path });
+    for (const { path, taskId } of duplicates) emit('queue.duplicate', { path, task: taskId });
+    for (const id of alreadyRecorded)
+      emit('queue.already-recorded', { path: view.queue.files.get(id)?.path, task: id });
+    for (const [id, { state }] of view.tasks) {
+      if (state?.kind === 'newer-format') emit('task.newer-format', { task: id, format: state.format });
+      if (state?.kind === 'unreadable') emit('task.unreadable-state', { task: id, problem: state.problem });
+    }
+  }
+}

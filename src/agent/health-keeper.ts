@@ -1,0 +1,217 @@
+/**
+ * Keeps an eye on the machine and the engine, opens and closes the gate, and heals.
+ *
+ * Every cycle: thresholds and quota. Every so many cycles, or while the engine is away: the engine is asked too, what an
+ * earlier trouble left is removed, and the whole is told as a health check.
+ */
+import type { EngineInfo, Executor, ExecutorError } from '../executor/executor.ts';
+import {
+  type AdmissionState,
+  admitMemory,
+  decideAdmission,
+  eventOfTransition,
+  MEMORY_RESERVE_BYTES,
+  NOTHING_EXCEEDED,
+  type Thresholds,
+} from '../host/admission.ts';
+import type { Healer } from '../host/healer.ts';
+import type { Quota } from '../host/quota.ts';
+import type { MachineReading } from '../host/reading.ts';
+import type { Sensors } from '../host/sensors.ts';
+import type { Emit } from '../observe/events.ts';
+import { type Clock, isoTime } from '../runtime.ts';
+import type { Gate } from './gate.ts';
+
+/** Cleaning that freed too little is not tried again in every cycle. */
+const HEAL_PAUSE_MS = 300_000;
+/** A nudged cycle does not measure again what was measured a moment ago. */
+const READING_MAX_AGE_MS = 2_000;
+
+export interface HealthKeeperParts {
+  executor: Executor;
+  sensors: Sensors;
+  thresholds: Thresholds;
+  quota: Quota;
+  healer: Healer;
+  gate: Gate;
+  /** The clone's place; the engine's data directory joins it once the engine has told it. */
+  clonePath: string;
+  /** Removes containers of this node that nothing here answers for: after the engine was away. */
+  reconcile: () => Promise<void>;
+  /** Writes and removes something small in the state directory. */
+  probeStateDir: () => Promise<void>;
+  onDataRoot: (path: string | null) => void;
+  clock: Clock;
+  emit: Emit;
+}
+
+export interface HealthReport {
+  healthy: boolean;
+  checkedAt: string;
+  problems: string[];
+  engine: EngineInfo | null;
+  machine: MachineReading | null;
+}
+
+export class HealthKeeper {
+  readonly #parts: HealthKeeperParts;
+  #admission: AdmissionState = NOTHING_EXCEEDED;
+  #engine: EngineInfo | null = null;
+  #reading: MachineReading | null = null;
+  #readAtMs = Number.NEGATIVE_INFINITY;
+  #healedAtMs = Number.NEGATIVE_INFINITY;
+  #lastCheck: HealthReport | null = null;
+
+  constructor(parts: HealthKeeperParts) {
+    this.#parts = parts;
+    // Until the engine has answered once there is nothing to claim for.
+    parts.gate.close('engine', 'the container engine has not answered yet');
+  }
+
+  get lastCheck(): HealthReport | null {
+    return this.#lastCheck;
+  }
+
+  get engine(): EngineInfo | null {
+    return this.#engine;
+  }
+
+  /** Never throws: what fails is a reason not to claim. @param options.full also ask the engine and tell the outcome. */
+  async check(options: { full: boolean }): Promise<void> {
+    const { emit, gate } = this.#parts;
+    const engineAway = gate.isClosedBy('engine');
+    const engineProblem = options.full || engineAway ? await this.#checkEngine() : null;
+    const ageMs = this.#parts.clock.monotonicMs() - this.#readAtMs;
+    if (options.full || ageMs >= READING_MAX_AGE_MS) await this.#checkMachine();
+    if (gate.isClosedBy('state')) await this.#checkStateDir();
+    this.#checkQuota();
+    if (!options.full) return;
+    const problems = [
+      ...(engineProblem ? [engineProblem] : []),
+      ...(this.#reading?.failures ?? []).map(describeFailure),
+    ];
+    const healthy = engineProblem === null;
+    this.#lastCheck = {
+      healthy,
+      checkedAt: isoTime(this.#parts.clock.wallMs()),
+      problems,
+      engine: this.#engine,
+      machine: this.#reading,
+    };
+    emit(healthy ? 'health.passed' : 'health.failed', {
+      ...(problems.length > 0 ? { problems } : {}),
+      cpu_percent: rounded(this.#reading?.cpuPercent),
+      memory_percent: rounded(this.#reading?.memory?.usedPercent),
+      disk_percent: rounded(Math.max(...(this.#reading?.disks ?? []).map(({ disk }) => disk?.usedPercent ?? 0))),
+      paused: gate.reasons.map(({ reason }) => reason),
+    });
+  }
+
+  engineTrouble(error: ExecutorError): void {
+    const { emit, gate } = this.#parts;
+    if (error.kind === 'engine-error') return;
+    if (!gate.isClosedBy('engine')) emit('engine.unavailable', { err: error });
+    gate.close('engine', error.message);
+  }
+
+  /** The state directory could not be written: nothing may be started whose traces would be lost. */
+  stateTrouble(error: Error): void {
+    const { emit, gate } = this.#parts;
+    if (!gate.isClosedBy('state')) emit('state.unwritable', { err: error });
+    gate.close('state', error.message);
+  }
+
+  async #checkStateDir(): Promise<void> {
+    const { emit, gate, probeStateDir } = this.#parts;
+    try {
+      await probeStateDir();
+      gate.open('state');
+      emit('state.writable');
+    } catch (error) {
+      gate.close('state', (error as Error).message);
+    }
+  }
+
+  /** Whether a task that may use this much fits next to what is promised already. */
+  memoryAllows(neededBytes: number, promisedBytes: number): boolean {
+    const memory = this.#reading?.memory ?? null;
+    const verdict = admitMemory(neededBytes, {
+      totalBytes: memory?.totalBytes ?? null,
+      availableBytes: memory?.availableBytes ?? null,
+      reserveBytes: MEMORY_RESERVE_BYTES,
+      promisedBytes,
+    });
+    return verdict.kind === 'fits';
+  }
+
+  async #checkEngine(): Promise<string | null> {
+    const { emit, executor, gate, onDataRoot, reconcile } = this.#parts;
+    try {
+      const info = await executor.probe();
+      const wasAway = gate.isClosedBy('engine');
+      if (wasAway) await reconcile();
+      this.#engine = info;
+      onDataRoot(info.dataRoot);
+      gate.open('engine');
+      if (wasAway) emit('engine.ready', { engine: info.name, version: info.version, cgroup: info.cgroupVersion });
+      return null;
+    } catch (error) {
+      if (!gate.isClosedBy('engine') || this.#lastCheck === null) emit('engine.unavailable', { err: error });
+      gate.close('engine', (error as Error).message);
+      return (error as Error).message;
+    }
+  }
+
+  async #checkMachine(): Promise<void> {
+    const { clock, clonePath, emit, gate, healer, sensors, thresholds } = this.#parts;
+    const dataRoot = this.#engine?.dataRoot;
+    this.#reading = await sensors.read(dataRoot ? [clonePath, dataRoot] : [clonePath]);
+    this.#readAtMs = clock.monotonicMs();
+    let decision = decideAdmission(this.#admission, this.#reading, thresholds);
+    const diskIsLow = decision.state.exceeded.some(({ resource }) => resource === 'disk' || resource === 'inodes');
+    for (const transition of decision.transitions) emit(...eventOfTransition(transition));
+    this.#admission = decision.state;
+    const sinceMs = clock.monotonicMs() - this.#healedAtMs;
+    if (diskIsLow && sinceMs >= HEAL_PAUSE_MS) {
+      this.#healedAtMs = clock.monotonicMs();
+      await healer.heal();
+      this.#reading = await sensors.read(dataRoot ? [clonePath, dataRoot] : [clonePath]);
+      decision = decideAdmission(this.#admission, this.#reading, thresholds);
+      for (const transition of decision.transitions) emit(...eventOfTransition(transition));
+      this.#admission = decision.state;
+    }
+    for (const reason of ['cpu', 'memory', 'disk'] as const) {
+      const limits = this.#admission.exceeded.filter(
+        ({ resource }) => resource === reason || (reason === 'disk' && resource === 'inodes'),
+      );
+      if (limits.length === 0) gate.open(reason);
+      else gate.close(reason, decision.reasons.join('; '));
+    }
+  }
+
+  #checkQuota(): void {
+    const { emit, gate, quota } = this.#parts;
+    if (quota.left() > 0) {
+      if (gate.isClosedBy('rate')) emit('limit.rate-cleared');
+      gate.open('rate');
+      return;
+    }
+    if (!gate.isClosedBy('rate')) {
+      emit('limit.rate', { used_this_hour: quota.usedThisHour(), next_free_ms: Math.round(quota.nextFreeInMs()) });
+    }
+    gate.close('rate', 'the tasks of this hour are used up (MAX_TASKS_PER_HOUR)');
+  }
+
+  /** After a start was taken: so that "rate limit reached" is told at once and not in the next cycle. */
+  quotaTaken(): void {
+    this.#checkQuota();
+  }
+}
+
+function describeFailure(failure: { sensor: string; reason: string }): string {
+  return `${failure.sensor}: ${failure.reason}`;
+}
+
+function rounded(percent: number | null | undefined): number | null {
+  return percent === null || percent === undefined || !Number.isFinite(percent) ? null : Math.round(percent * 10) / 10;
+}

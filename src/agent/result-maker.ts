@@ -1,0 +1,119 @@
+/** From what happened to the record that tells it. Pure. */
+import type { RunEnd } from '../executor/executor.ts';
+import { isoTime } from '../runtime.ts';
+import { excerptOf } from '../task/excerpt.ts';
+import {
+  type CapturedOutput,
+  type FailureReason,
+  RESULT_SCHEMA_VERSION,
+  type ResultRecord,
+  type TaskResult,
+} from '../task/result.ts';
+import type { TaskFacts } from '../task/unstarted.ts';
+
+export interface Judgement {
+  status: 'success' | 'failed';
+  reason: FailureReason | null;
+  message: string;
+  exitCode: number | null;
+}
+
+export function runResult(
+  facts: TaskFacts,
+  judgement: Judgement,
+  end: RunEnd,
+  claim: { claimedAtMs: number; claimMs: number },
+): TaskResult {
+  const stdout = excerptOf(end.stdout);
+  const stderr = excerptOf(end.stderr);
+  const { timingsMs } = end;
+  const record: ResultRecord = {
+    schema_version: RESULT_SCHEMA_VERSION,
+    task_id: facts.taskId,
+    node_id: facts.nodeId,
+    attempt: facts.attempt,
+    status: judgement.status,
+    reason: judgement.reason,
+    message: judgement.message,
+    exit_code: judgement.exitCode,
+    stdout: stdout.text,
+    stderr: stderr.text,
+    stdout_bytes: end.stdout.totalBytes,
+    stderr_bytes: end.stderr.totalBytes,
+    stdout_truncated: !stdout.whole,
+    stderr_truncated: !stderr.whole,
+    timestamp: isoTime(end.finishedAtMs),
+    claimed_at: isoTime(claim.claimedAtMs),
+    started_at: end.startedAtMs === null ? null : isoTime(end.startedAtMs),
+    finished_at: isoTime(end.finishedAtMs),
+    timings_ms: {
+      claim: rounded(claim.claimMs),
+      pull: rounded(timingsMs.pull),
+      start: rounded(timingsMs.start),
+      run: rounded(timingsMs.run),
+      collect: rounded(timingsMs.collect),
+    },
+    usage: { cpu_seconds: end.usage.cpuSeconds, peak_memory_bytes: end.usage.peakMemoryBytes },
+    image: end.image,
+    task: facts.task,
+    spec_blob: facts.specBlob,
+  };
+  return {
+    record,
+    stdoutLog: logOf(end.stdout, stdout),
+    stderrLog: logOf(end.stderr, stderr),
+  };
+}
+
+/** A file of its own where the record does not say all that was kept: too long, or not text. */
+function logOf(output: CapturedOutput, excerpt: { whole: boolean; lossy: boolean }): Uint8Array | null {
+  return output.bytes.length > 0 && (!excerpt.whole || excerpt.lossy) ? output.bytes : null;
+}
+
+function rounded(ms: number | null): number | null {
+  return ms === null ? null : Math.max(0, Math.round(ms));
+}
+
+/** What a run's end means for the task; null when it says nothing about it (lost, handed back, fenced). */
+export function judge(end: RunEnd, timeoutMs: number): Judgement | null {
+  const { verdict } = end;
+  switch (verdict.kind) {
+    case 'exited':
+      return judgeExit(verdict);
+    case 'unstartable':
+      return { status: 'failed', reason: 'exit-code', message: verdict.message, exitCode: verdict.exitCode };
+    case 'vanished':
+      return null;
+    case 'stopped':
+      switch (verdict.reason) {
+        case 'timeout': {
+          const message = `stopped after its time limit of ${timeoutMs / 1000} s (timeout_seconds)`;
+          return { status: 'failed', reason: 'timeout', message, exitCode: verdict.exitCode };
+        }
+        case 'withdrawn':
+        case 'cancelled': {
+          const message =
+            verdict.reason === 'withdrawn' ? 'stopped: its file was removed from the queue' : 'stopped: cancelled';
+          return { status: 'failed', reason: 'cancelled', message, exitCode: verdict.exitCode };
+        }
+        case 'handed-back':
+        case 'fenced':
+          return null;
+      }
+  }
+}
+
+function judgeExit(verdict: { exitCode: number; outOfMemory: boolean; childOutOfMemory?: boolean }): Judgement {
+  const { exitCode } = verdict;
+  if (verdict.outOfMemory) {
+    const message = 'a process was killed because the memory limit was reached (memory)';
+    return { status: 'failed', reason: 'out-of-memory', message, exitCode };
+  }
+  if (exitCode !== 0) {
+    return { status: 'failed', reason: 'exit-code', message: `exited with code ${exitCode}`, exitCode };
+  }
+  const message = verdict.childOutOfMemory
+    ? 'finished, although one of its processes was killed at the memory limit'
+    : 'finished';
+  return { status: 'success', reason: null, message, exitCode };
+}

@@ -1,0 +1,196 @@
+/**
+ * Taking one's place in the grid: which namespace, whether the id is free, what an earlier run of this node left behind.
+ */
+import type { Executor, FoundRun } from '../executor/executor.ts';
+import { refName } from '../git/oid.ts';
+import type { Repository } from '../git/repository.ts';
+import type { ClaimBook, HeldClaim, TaskFile } from '../ledger/claims.ts';
+import type { DeathWatch } from '../ledger/death-watch.ts';
+import type { GridReader, GridView } from '../ledger/grid-view.ts';
+import { type Membership, RegistrationRefusedError } from '../ledger/membership.ts';
+import { NAMESPACES, type Namespace } from '../ledger/names.ts';
+import type { SpecCache } from '../ledger/spec-cache.ts';
+import type { ClaimedState } from '../ledger/state-codec.ts';
+import type { Emit } from '../observe/events.ts';
+import type { Clock } from '../runtime.ts';
+import type { NodeId } from '../task/id.ts';
+import type { TaskRunner } from './task-runner.ts';
+
+const [PREFERRED, FALLBACK] = NAMESPACES;
+
+/** A state of affairs that only a person can change: the worker stops with exit code 2 and says so. */
+export class FatalError extends Error {
+  override readonly name = 'FatalError';
+}
+
+/**
+ * The namespace that the grid uses already; the preferred one in a grid without any state.
+ * @throws GitError
+ */
+export async function findNamespace(repository: Repository, signal?: AbortSignal): Promise<Namespace> {
+  const { refs } = await repository.listRefs(
+    NAMESPACES.map((namespace) => `${namespace}/`),
+    signal,
+  );
+  const used = (namespace: Namespace): boolean => [...refs.keys()].some((ref) => ref.startsWith(`${namespace}/`));
+  return used(FALLBACK) && !used(PREFERRED) ? FALLBACK : PREFERRED;
+}
+
+export interface JoinParts {
+  nodeId: NodeId;
+  /** null: whichever works. */
+  fixedNamespace: Namespace | null;
+  repository: Repository;
+  reader: GridReader;
+  membership: Membership;
+  book: ClaimBook;
+  specs: SpecCache;
+  watch: DeathWatch;
+  runner: TaskRunner;
+  executor: Executor;
+  /** How often to look whether the holder of our id still lives. */
+  watchIntervalMs: number;
+  clock: Clock;
+  emit: Emit;
+  signal: AbortSignal;
+}
+
+/**
+ * Registers this incarnation, publishes what an earlier one left in the outbox, and takes its containers up again: all in
+ * one push, because from the moment the new incarnation shows, claims of the old one are free for anybody.
+ * @throws FatalError when another machine lives under this id, or the host refuses our refs; GitError.
+ */
+export async function join(parts: JoinParts): Promise<void> {
+  await waitForFreeId(parts);
+  const found = await findRuns(parts);
+  const outbox = await parts.book.loadOutbox();
+  for (;;) {
+    const view = await parts.reader.refresh({ nodes: 'all', signal: parts.signal });
+    if (parts.membership.judgeOwnRef(view) === 'foreign') throw idConflict(parts);
+    await parts.specs.update(view.queue);
+    const settled = new Set(outbox.map(({ taskId }) => taskId));
+    const adoptable = matchRuns(parts, view, found).filter(({ state }) => !settled.has(state.taskId));
+    // One turn, one push: the requests are made before the first await.
+    const publishing = parts.book.publishOutbox();
+    const adopting = adoptable.map(async ({ oid, state, run, task }) => ({
+      run,
+      claim: await parts.book.adopt({ oid, state }, task),
+    }));
+    const registering = register(parts, view);
+    await publishing;
+    const adopted = await Promise.all(adopting);
+    const outcome = await registering;
+    for (const { claim, run } of adopted) if (claim) parts.runner.resume(claim, run);
+    if (outcome === 'registered') {
+      await discardLeftovers(parts, found);
+      return;
+    }
+    // The namespace changed, or the ref moved under our hands: look again. What was adopted is in the book.
+  }
+}
+
+/** Comes back under a new incarnation after having been declared dead. The claims of the old one are gone already. */
+export async function rejoin(parts: JoinParts): Promise<void> {
+  parts.membership.renew();
+  for (;;) {
+    const view = await parts.reader.refresh({ nodes: 'all', signal: parts.signal });
+    if (parts.membership.judgeOwnRef(view) === 'foreign') throw idConflict(parts);
+    if ((await register(parts, view)) === 'registered') return;
+  }
+}
+
+/** Removes containers of this node that belong to nothing in work here. @throws ExecutorError */
+export async function discardLeftovers(
+  parts: Pick<JoinParts, 'runner' | 'emit'>,
+  found: readonly FoundRun[],
+): Promise<void> {
+  for (const run of found) {
+    if (parts.runner.owns(run.key)) continue;
+    parts.emit('container.leftover', { task: run.key.taskId, epoch: run.key.epoch, state: run.state });
+    await run.discard();
+  }
+}
+
+async function waitForFreeId(parts: JoinParts): Promise<void> {
+  const { clock, membership, nodeId, reader, signal, watch, watchIntervalMs } = parts;
+  let first: GridView | null = null;
+  for (;;) {
+    const view = await reader.refresh({ nodes: 'all', signal });
+    if (membership.judgeOwnRef(view) === 'free') return;
+    const known = view.nodes.get(nodeId);
+    if (known?.state && known.state.kind !== 'state') {
+      throw new FatalError(`the state of node ${nodeId} in the repository cannot be read; choose another NODE_ID`);
+    }
+    first ??= view;
+    if (first.nodes.get(nodeId)?.oid !== known?.oid) throw idConflict(parts);
+    watch.observe(
+      [...view.nodes].map(([id, { oid }]) => [id, oid] as const),
+      view.listedAtMs,
+    );
+    const ttlMs = known?.state?.kind === 'state' ? known.state.state.ttlMs : 0;
+    if (watch.isDead(nodeId, ttlMs)) {
+      await membership.fenceIfDead(view, watch, nodeId);
+      continue;
+    }
+    parts.emit('node.id-taken', { node: nodeId, unchanged_ms: watch.unchangedMs(nodeId), ttl_ms: ttlMs });
+    await clock.sleep(watchIntervalMs, signal);
+    if (signal.aborted) return;
+  }
+}
+
+function idConflict(parts: Pick<JoinParts, 'nodeId' | 'emit'>): FatalError {
+  parts.emit('node.id-conflict', { node: parts.nodeId });
+  return new FatalError(`another machine works under the node id ${parts.nodeId}; give one of them another NODE_ID`);
+}
+
+async function register(parts: JoinParts, view: GridView): Promise<'registered' | 'again'> {
+  try {
+    return (await parts.membership.register(view)) ? 'registered' : 'again';
+  } catch (error) {
+    if (!(error instanceof RegistrationRefusedError)) throw error;
+    const namespace = parts.reader.namespace;
+    const inUse = view.nodes.size > 0 || view.tasks.size > 0;
+    if (parts.fixedNamespace || namespace === FALLBACK || inUse) {
+      throw new FatalError(
+        `the host refuses refs below ${namespace} (${error.message}); let this worker's account write them, or set DGRID_REF_NAMESPACE for all workers`,
+        { cause: error },
+      );
+    }
+    parts.emit('namespace.fallback', { refused: namespace, using: FALLBACK, reason: error.message });
+    parts.reader.useNamespace(FALLBACK);
+    return 'again';
+  }
+}
+
+/** Containers of this node; an engine that does not answer now is looked at again when it does. */
+async function findRuns(parts: JoinParts): Promise<FoundRun[]> {
+  try {
+    return await parts.executor.findRuns(parts.nodeId);
+  } catch (error) {
+    parts.emit('engine.unavailable', { err: error });
+    return [];
+  }
+}
+
+/** Containers whose claim still stands exactly as it was when they were started. */
+function matchRuns(
+  parts: JoinParts,
+  view: GridView,
+  found: readonly FoundRun[],
+): { oid: HeldClaim['oid']; state: ClaimedState; run: FoundRun; task: TaskFile }[] {
+  return found.flatMap((run) => {
+    const known = view.tasks.get(run.key.taskId);
+    if (run.state === 'created' || !known || known.state?.kind !== 'state') return [];
+    const { state } = known.state;
+    if (state.state !== 'claimed' || state.nodeId !== parts.nodeId) return [];
+    if (state.epoch !== run.key.epoch) return [];
+    const file = view.queue.files.get(run.key.taskId);
+    const parsed = file && file.blob === state.specBlob ? parts.specs.get(file) : null;
+    return parsed?.ok ? [{ oid: known.oid, state, run, task: parsed }] : [];
+  });
+}
+
+/** For `DGRID_REF_NAMESPACE`. */
+export function namespaceOf(setting: string): Namespace | null {
+  return NAMESPACES.find((namespace) => namespace === refName(setting)) ?? null;
+}

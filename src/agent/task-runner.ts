@@ -1,0 +1,369 @@
+/**
+ * The life of a task on this machine: from a verified claim to a published result or a claim handed back.
+ *
+ * Invariants:
+ * - The container is removed only after its result is durable, or after the claim is known to be somebody else's.
+ * - What ends a run on our side has one reason, the first that was given.
+ * - A failure of the engine is never written down as a failure of the task: the task goes back to the queue.
+ */
+import type { Executor, ExecutorError, FoundRun, Job, Run, RunEnd, StopReason } from '../executor/executor.ts';
+import { StateFileError } from '../host/state-file.ts';
+import type { ClaimBook, HeldClaim } from '../ledger/claims.ts';
+import type { Emit } from '../observe/events.ts';
+import { type Clock, isoTime } from '../runtime.ts';
+import type { NodeId, TaskId } from '../task/id.ts';
+import { checkAgainstPolicy, type TaskPolicy } from '../task/policy.ts';
+import type { TaskResult } from '../task/result.ts';
+import { type TaskFacts, unstartedResult } from '../task/unstarted.ts';
+import { judge, runResult } from './result-maker.ts';
+
+/** Delays of further tries after an exit code ≠ 0: doubled each time, bounded. */
+const RETRY_BASE_MS = 2_000;
+const RETRY_MAX_MS = 300_000;
+/** Before a task is offered again that this machine could not run for reasons of its own. */
+const ENGINE_TROUBLE_DELAY_MS = 5_000;
+const ENGINE_TROUBLE_KINDS: ReadonlySet<string> = new Set(['engine-unavailable', 'engine-timeout', 'engine-error']);
+
+export interface RunDefaults {
+  image: string;
+  cpus: number;
+  memoryBytes: number;
+}
+
+export interface TaskRunnerParts {
+  nodeId: NodeId;
+  executor: Executor;
+  book: ClaimBook;
+  policy: TaskPolicy;
+  defaults: RunDefaults;
+  maxTakeovers: number;
+  /** Asks the hourly quota for one start; false: none is left. Durable before it answers. */
+  takeQuota: () => Promise<boolean>;
+  clock: Clock;
+  emit: Emit;
+  onEngineTrouble: (error: ExecutorError) => void;
+  /** The state directory can't be written. */
+  onStateTrouble: (error: Error) => void;
+  /** Something changed that the polling loop should look at: a slot is free, a result can be recorded. */
+  onSettled: () => void;
+}
+
+interface Active {
+  claim: HeldClaim;
+  run: Run | null;
+  /** Given before there was a container to stop. */
+  stopReason: StopReason | null;
+  done: Promise<void>;
+  /** A start was taken out of the hourly quota, or needs none. */
+  counted: boolean;
+  /** Aborts what comes before the container: pulling its image. */
+  preparing: AbortController;
+}
+
+export class TaskRunner {
+  readonly #parts: TaskRunnerParts;
+  readonly #active = new Map<TaskId, Active>();
+  tasksFinished = 0;
+
+  constructor(parts: TaskRunnerParts) {
+    this.#parts = parts;
+  }
+
+  get activeCount(): number {
+    return this.#active.size;
+  }
+
+  /** Memory promised to tasks that are in work here. */
+  get reservedMemoryBytes(): number {
+    let bytes = 0;
+    for (const { claim } of this.#active.values()) bytes += this.#memoryOf(claim);
+    return bytes;
+  }
+
+  /** Tasks in work that will still ask the hourly quota for their start. */
+  get uncountedStarts(): number {
+    return [...this.#active.values()].filter(({ counted }) => !counted).length;
+  }
+
+  get activeTasks(): { task: TaskId; attempt: number }[] {
+    return [...this.#active.values()].map(({ claim }) => ({ task: claim.taskId, attempt: claim.state.attempt }));
+  }
+
+  isActive(id: TaskId): boolean {
+    return this.#active.has(id);
+  }
+
+  /** Whether a container with this key belongs to a task in work here. */
+  owns(key: { taskId: TaskId; incarnation: string; epoch: number }): boolean {
+    const active = this.#active.get(key.taskId);
+    if (!active) return false;
+    const runKey = active.run?.key;
+    return runKey
+      ? runKey.incarnation === key.incarnation && runKey.epoch === key.epoch
+      : active.claim.state.epoch === key.epoch;
+  }
+
+  /** Runs a verified claim. Resolves nothing: the outcome shows in the ledger. */
+  start(claim: HeldClaim): void {
+    this.#track(claim, (active) => this.#runFresh(active));
+  }
+
+  /** Goes on with a container that outlived the worker that started it. */
+  resume(claim: HeldClaim, found: FoundRun): void {
+    this.#track(claim, async (active) => {
+      active.counted = true;
+      const run = found.resume({
+        timeoutMs: claim.spec.timeoutMs,
+        image: claim.spec.image ?? this.#parts.defaults.image,
+      });
+      this.#parts.emit('task.adopted', { task: claim.taskId, attempt: claim.state.attempt, container: found.state });
+      await this.#follow(active, run);
+    });
+  }
+
+  /** For a claim whose task file was taken back before anything was started. */
+  settleWithdrawn(claim: HeldClaim): void {
+    const message = 'its file was removed from the queue before it was started';
+    this.#track(claim, (active) => this.#finishUnstarted(active, 'cancelled', message));
+  }
+
+  /** @returns false when the task is not in work here, or is being stopped already. */
+  stop(id: TaskId, reason: StopReason): boolean {
+    const active = this.#active.get(id);
+    if (!active || active.stopReason) return false;
+    active.stopReason = reason;
+    active.preparing.abort();
+    active.run?.stop(reason);
+    return true;
+  }
+
+  stopAll(reason: StopReason): void {
+    for (const id of this.#active.keys()) this.stop(id, reason);
+  }
+
+  /** Resolves when no task is in work. */
+  async idle(): Promise<void> {
+    while (this.#active.size > 0) await Promise.all([...this.#active.values()].map(({ done }) => done));
+  }
+
+  #track(claim: HeldClaim, work: (active: Active) => Promise<void>): void {
+    const active: Active = {
+      claim,
+      run: null,
+      stopReason: null,
+      done: Promise.resolve(),
+      counted: false,
+      preparing: new AbortController(),
+    };
+    this.#active.set(claim.taskId, active);
+    active.done = work(active)
+      .catch((error: unknown) => this.#fail(active, error))
+      .finally(() => {
+        this.#active.delete(claim.taskId);
+        this.#parts.onSettled();
+      });
+  }
+
+  async #runFresh(active: Active): Promise<void> {
+    const { claim } = active;
+    const { executor, defaults, policy } = this.#parts;
+    const problems = checkAgainstPolicy(claim.spec, policy);
+    if (problems.length > 0) {
+      this.#parts.emit('task.rejected', { task: claim.taskId, reason: 'rejected', problems });
+      return this.#finishUnstarted(active, 'rejected', problems.join('; '));
+    }
+    const wanted = claim.spec.image ?? defaults.image;
+    let image: Awaited<ReturnType<Executor['ensureImage']>>;
+    try {
+      image = await executor.ensureImage(wanted, active.preparing.signal);
+    } catch (error) {
+      const failure = error as ExecutorError;
+      if (active.stopReason || failure.kind !== 'image-unavailable') throw error;
+      this.#parts.emit('image.unavailable', { task: claim.taskId, image: wanted, err: error });
+      return this.#finishUnstarted(active, 'image-unavailable', failure.message, { name: wanted, digest: null });
+    }
+    if (active.stopReason) return this.#leave(active, false);
+    if (!(await this.#parts.takeQuota())) {
+      return this.#putBack(active, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false });
+    }
+    active.counted = true;
+    const job: Job = {
+      key: {
+        taskId: claim.taskId,
+        nodeId: this.#parts.nodeId,
+        incarnation: claim.state.incarnation,
+        epoch: claim.state.epoch,
+      },
+      attempt: claim.state.attempt,
+      image: image.name,
+      program: claim.spec.program,
+      env: claim.spec.env,
+      cpus: claim.spec.cpus ?? defaults.cpus,
+      memoryBytes: this.#memoryOf(claim),
+      timeoutMs: claim.spec.timeoutMs,
+    };
+    const run = await executor.start(job);
+    this.#parts.emit('task.started', { task: claim.taskId, attempt: claim.state.attempt, image: image.name });
+    await this.#follow(active, run, { digest: image.digest, pullMs: image.pullMs });
+  }
+
+  async #follow(active: Active, run: Run, image?: { digest: string | null; pullMs: number }): Promise<void> {
+    active.run = run;
+    if (active.stopReason) run.stop(active.stopReason);
+    let end: RunEnd;
+    try {
+      end = await run.ended;
+    } catch (error) {
+      // The container may still be there: the next look at this node's containers removes it.
+      await run.dispose().catch(() => undefined);
+      throw error;
+    }
+    if (image) {
+      end = {
+        ...end,
+        timingsMs: { ...end.timingsMs, pull: image.pullMs },
+        image: { ...end.image, digest: end.image.digest ?? image.digest },
+      };
+    }
+    await this.#conclude(active, run, end);
+  }
+
+  async #conclude(active: Active, run: Run, end: RunEnd): Promise<void> {
+    const { claim } = active;
+    const judgement = judge(end, claim.spec.timeoutMs);
+    if (!judgement) {
+      await run.dispose();
+      if (end.verdict.kind === 'vanished') return this.#vanished(active, end.verdict.message);
+      return this.#leave(active, true);
+    }
+    const { failures } = claim.state;
+    const mayRetry = judgement.reason === 'exit-code' && end.verdict.kind === 'exited' && failures < claim.spec.retries;
+    if (mayRetry) {
+      const delayMs = Math.min(RETRY_MAX_MS, RETRY_BASE_MS * 2 ** failures);
+      this.#parts.emit('task.retry', {
+        task: claim.taskId,
+        exit_code: judgement.exitCode,
+        failures: failures + 1,
+        delay_ms: delayMs,
+      });
+      await run.dispose();
+      return this.#putBack(active, { waitReason: 'retry', delayMs, failed: true, started: true });
+    }
+    const result = runResult(this.#factsOf(claim), judgement, end, {
+      claimedAtMs: claim.claimedAtMs,
+      claimMs: claim.claimDurationMs,
+    });
+    await this.#finish(active, result, () => run.dispose());
+  }
+
+  /** Nothing can be said of the task: another try, but not without end. */
+  async #vanished(active: Active, message: string): Promise<void> {
+    const { claim } = active;
+    this.#parts.emit('task.engine-failed', { task: claim.taskId, problem: message });
+    const lostStarts = claim.state.attempt - claim.state.failures;
+    if (lostStarts > this.#parts.maxTakeovers) {
+      return this.#finishUnstarted(
+        active,
+        'lost',
+        `given up after ${lostStarts} starts whose outcome was lost: ${message}`,
+      );
+    }
+    await this.#putBack(active, {
+      waitReason: 'handed-back',
+      delayMs: ENGINE_TROUBLE_DELAY_MS,
+      failed: false,
+      started: true,
+    });
+  }
+
+  /** The run was ended for a reason that leaves the task to others, or to nobody. */
+  async #leave(active: Active, started: boolean): Promise<void> {
+    switch (active.stopReason) {
+      case 'withdrawn':
+        return this.#finishUnstarted(active, 'cancelled', 'its file was removed from the queue before it was started');
+      case 'handed-back':
+        return this.#putBack(active, { waitReason: 'handed-back', delayMs: 0, failed: false, started });
+      case 'timeout':
+      case 'cancelled':
+      case 'fenced':
+      case null:
+        this.#parts.book.drop(active.claim);
+    }
+  }
+
+  async #finishUnstarted(
+    active: Active,
+    reason: 'rejected' | 'image-unavailable' | 'lost' | 'cancelled',
+    message: string,
+    image: { name: string; digest: string | null } | null = null,
+  ): Promise<void> {
+    const { claim } = active;
+    const result = unstartedResult(this.#factsOf(claim), reason, message, isoTime(this.#parts.clock.wallMs()), {
+      claimedAt: isoTime(claim.claimedAtMs),
+      claimMs: claim.claimDurationMs,
+      image,
+    });
+    await this.#finish(active, result, async () => undefined);
+  }
+
+  async #finish(active: Active, result: TaskResult, onDurable: () => Promise<void>): Promise<void> {
+    const { record } = result;
+    this.tasksFinished += 1;
+    this.#parts.emit('task.finished', {
+      task: record.task_id,
+      status: record.status,
+      reason: record.reason,
+      exit_code: record.exit_code,
+      attempt: record.attempt,
+      run_ms: record.timings_ms.run,
+    });
+    await this.#parts.book.finish(active.claim, result, onDurable);
+  }
+
+  async #putBack(active: Active, how: Parameters<ClaimBook['putBack']>[1]): Promise<void> {
+    const { claim } = active;
+    if (how.waitReason === 'handed-back')
+      this.#parts.emit('task.handed-back', { task: claim.taskId, started: how.started });
+    // If nothing certain comes of it, the claim stays in the book and the next cycle sees what became of it.
+    await this.#parts.book.putBack(claim, how);
+  }
+
+  /** The engine or the repository failed us; the task is not to blame. */
+  async #fail(active: Active, error: unknown): Promise<void> {
+    const { claim } = active;
+    const kind = (error as Partial<ExecutorError> | null)?.kind;
+    this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
+    if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
+    if (kind && ENGINE_TROUBLE_KINDS.has(kind)) this.#parts.onEngineTrouble(error as ExecutorError);
+    if (error instanceof StateFileError) this.#parts.onStateTrouble(error);
+    try {
+      // An engine that answers with an error may mean this very task: that counts as a start, so that it ends some day.
+      if (active.run !== null || kind === 'engine-error') await this.#vanished(active, (error as Error).message);
+      else {
+        await this.#putBack(active, {
+          waitReason: 'handed-back',
+          delayMs: ENGINE_TROUBLE_DELAY_MS,
+          failed: false,
+          started: false,
+        });
+      }
+    } catch {
+      // The publisher has told; the claim is a stray one now, and the next cycle takes it up again.
+      this.#parts.book.drop(claim);
+    }
+  }
+
+  #memoryOf(claim: HeldClaim): number {
+    return claim.spec.memoryBytes ?? this.#parts.defaults.memoryBytes;
+  }
+
+  #factsOf(claim: HeldClaim): TaskFacts {
+    return {
+      taskId: claim.taskId,
+      nodeId: this.#parts.nodeId,
+      attempt: claim.state.attempt,
+      task: claim.raw,
+      specBlob: claim.state.specBlob,
+    };
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * The second executor: runs no containers, but keeps every promise of the port. Its "containers" survive the worker that
+ * started them, as real ones do. A task's script says what happens: `exit N`, `sleep MS`, `hang`, `oom`, `unstartable`.
+ */
+import {
+  type CleanReport,
+  type CleanStep,
+  type EngineInfo,
+  type Executor,
+  ExecutorError,
+  type FoundRun,
+  type Job,
+  type Run,
+  type RunEnd,
+  type RunKey,
+  type RunVerdict,
+  type StopReason,
+} from '../../src/executor/executor.ts';
+import type { Clock } from '../../src/runtime.ts';
+import type { NodeId } from '../../src/task/id.ts';
+
+interface StubContainer {
+  key: RunKey;
+  attempt: number;
+  startedAtMs: number;
+  ended: Promise<RunEnd>;
+  state: 'running' | 'ended';
+  stop: (reason: StopReason) => void;
+}
+
+/** The engine of one machine: outlives executors. */
+export class StubEngine {
+  readonly containers = new Set<StubContainer>();
+  readonly starts: { taskId: string; nodeId: string; epoch: number }[] = [];
+  available = true;
+  readonly clock: Clock;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  run(job: Job): StubContainer {
+    this.starts.push({ taskId: job.key.taskId, nodeId: job.key.nodeId, epoch: job.key.epoch });
+    const startedAtMs = this.clock.wallMs();
+    const stopped = Promise.withResolvers<RunVerdict>();
+    const cancelSleep = new AbortController();
+    const container: StubContainer = {
+      key: job.key,
+      attempt: job.attempt,
+      startedAtMs,
+      state: 'running',
+      stop: (reason) => {
+        stopped.resolve({ kind: 'stopped', reason, exitCode: 143 });
+        cancelSleep.abort();
+      },
+      ended: Promise.race([this.#behave(job, cancelSleep.signal), stopped.promise]).then((verdict) => {
+        container.state = 'ended';
+        const empty = { bytes: new Uint8Array(), totalBytes: 0, truncated: false };
+        return {
+          verdict,
+          stdout: { ...empty, bytes: Buffer.from(`ran ${job.key.taskId}\n`), totalBytes: 5 + job.key.taskId.length },
+          stderr: empty,
+          startedAtMs,
+          finishedAtMs: this.clock.wallMs(),
+          timingsMs: { pull: 0, start: 0, run: this.clock.wallMs() - startedAtMs, collect: 0 },
+          usage: { cpuSeconds: null, peakMemoryBytes: null },
+          image: { name: job.image, digest: null },
+        };
+      }),
+    };
+    this.containers.add(container);
+    return container;
+  }
+
+  async #behave(job: Job, signal: AbortSignal): Promise<RunVerdict> {
+    const script = job.program.kind === 'script' ? job.program.script : job.program.argv.join(' ');
+    const [word, figure = '0'] = script.split(' ');
+    switch (word) {
+      case 'exit':
+        return { kind: 'exited', exitCode: Number(figure), outOfMemory: false };
+      case 'oom':
+        return { kind: 'exited', exitCode: 137, outOfMemory: true };
+      case 'unstartable':
+        return { kind: 'unstartable', exitCode: 127, message: 'no such program' };
+      case 'vanish':
+        return { kind: 'vanished', message: 'the container is gone' };
+      case 'hang':
+        await this.clock.sleep(job.timeoutMs, signal);
+        return { kind: 'stopped', reason: 'timeout', exitCode: 137 };
+      default:
+        await this.clock.sleep(Number(figure), signal);
+        return { kind: 'exited', exitCode: 0, outOfMemory: false };
+    }
+  }
+}
+
+export class StubExecutor implements Executor {
+  readonly #engine: StubEngine;
+
+  constructor(engine: StubEngine) {
+    this.#engine = engine;
+  }
+
+  async probe(): Promise<EngineInfo> {
+    this.#mustAnswer();
+    return {
+      name: 'stub',
+      version: '1',
+      apiVersion: '1',
+      cgroupVersion: '2',
+      dataRoot: null,
+      cpus: 2,
+      memoryBytes: 2 ** 40,
+    };
+  }
+
+  async ensureImage(image: string): Promise<{ name: string; digest: null; pullMs: number }> {
+    this.#mustAnswer();
+    if (image.startsWith('missing')) throw new ExecutorError('image-unavailable', `no such image: ${image}`);
+    return { name: image, digest: null, pullMs: 0 };
+  }
+
+  async start(job: Job): Promise<Run> {
+    this.#mustAnswer();
+    return this.#runOf(this.#engine.run(job));
+  }
+
+  async findRuns(nodeId: NodeId): Promise<FoundRun[]> {
+    this.#mustAnswer();
+    return [...this.#engine.containers]
+      .filter(({ key }) => key.nodeId === nodeId)
+      .map((container) => ({
+        key: container.key,
+        attempt: container.attempt,
+        state: container.state,
+        resume: () => this.#runOf(container),
+        discard: () => this.#runOf(container).dispose(),
+      }));
+  }
+
+  async clean(step: CleanStep): Promise<CleanReport> {
+    return { step: step.kind, removed: [] };
+  }
+
+  async close(): Promise<void> {}
+
+  #runOf(container: StubContainer): Run {
+    return {
+      key: container.key,
+      ended: container.ended,
+      stop: (reason) => container.stop(reason),
+      dispose: async () => {
+        container.stop('fenced');
+        this.#engine.containers.delete(container);
+      },
+    };
+  }
+
+  #mustAnswer(): void {
+    if (!this.#engine.available) throw new ExecutorError('engine-unavailable', 'the stub engine is away');
+  }
+}

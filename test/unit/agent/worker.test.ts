@@ -1,0 +1,278 @@
+/** Whole workers on a repository in memory: the protocol's promises, without git and without an engine. */
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemClock } from '../../../src/runtime.ts';
+import { MemoryGrid, type TestWorker, until } from '../../support/memory-grid.ts';
+import { StubEngine } from '../../support/stub-executor.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+async function grid(): Promise<MemoryGrid> {
+  return new MemoryGrid(await temporaryDirectory());
+}
+
+async function stop(worker: TestWorker): Promise<void> {
+  worker.agent.requestStop();
+  await worker.done;
+}
+
+describe('a worker', () => {
+  it('runs what is queued, records it, leaves nothing behind', async () => {
+    const g = await grid();
+    await g.queue({
+      good: { script: 'exit 0' },
+      bad: { script: 'exit 3' },
+      hungry: { script: 'oom' },
+      slow: { script: 'hang', timeout_seconds: 1 },
+      greedy: { script: 'exit 0', memory: '10g' },
+      strange: { script: 'exit 0', image: 'elsewhere:1' },
+    });
+    const worker = await g.startWorker('a', { untilIdle: true });
+    await worker.done;
+    const reasons = await Promise.all(
+      ['good', 'bad', 'hungry', 'slow', 'greedy', 'strange'].map(async (id) => (await g.record(id))?.reason),
+    );
+    expect(reasons).toEqual([null, 'exit-code', 'out-of-memory', 'timeout', 'rejected', 'rejected']);
+    expect(g.taskRefs()).toEqual([]);
+    expect((await g.index()).files.size).toBe(0);
+    expect(worker.engine.containers.size).toBe(0);
+    expect(await g.record('good')).toMatchObject({ attempt: 1, exit_code: 0, status: 'success', stdout: 'ran good\n' });
+  });
+
+  it('records what is no task, with what to mend', async () => {
+    const g = await grid();
+    await g.commit({
+      'tasks/queue/broken.json': '{',
+      'tasks/queue/odd.json': '{"task_id":"odd","script":"exit 0","colour":"red"}',
+      'tasks/queue/Not Legal.json': '{}',
+    });
+    const worker = await g.startWorker('a', { untilIdle: true });
+    await worker.done;
+    expect((await g.record('broken'))?.reason).toBe('invalid-task');
+    expect((await g.record('odd'))?.message).toContain('"colour"');
+    expect(worker.events.named('queue.illegal-name')).toEqual([{ path: 'tasks/queue/Not Legal.json' }]);
+    expect((await g.index()).illegalPaths).toEqual(['tasks/queue/Not Legal.json']);
+  });
+
+  it('tries again after an exit code, as often as the task says', async () => {
+    const g = await grid();
+    await g.queue({ flaky: { script: 'exit 1', retries: 1 } });
+    const worker = await g.startWorker('a', { untilIdle: true });
+    await worker.done;
+    expect(await g.record('flaky')).toMatchObject({ reason: 'exit-code', attempt: 2 });
+    expect(worker.engine.starts).toHaveLength(2);
+  });
+
+  it('shares a queue with others and runs each task once', async () => {
+    const g = await grid();
+    const ids = Array.from({ length: 60 }, (_, index) => `t${index}`);
+    await g.queue(Object.fromEntries(ids.map((id) => [id, { script: 'sleep 2' }])));
+    const workers = await Promise.all(
+      ['a', 'b', 'c', 'd'].map((name) => g.startWorker(name, { untilIdle: true, settings: { maxParallelTasks: 4 } })),
+    );
+    await Promise.all(workers.map(({ done }) => done));
+    const starts = workers.flatMap(({ engine }) => engine.starts.map(({ taskId }) => taskId));
+    expect(starts.toSorted()).toEqual(ids.toSorted());
+    for (const id of ids) expect((await g.record(id))?.status).toBe('success');
+    expect(g.taskRefs()).toEqual([]);
+  });
+
+  it('does not fetch and does not move anything when idle', async () => {
+    const g = await grid();
+    await g.queue({ one: { script: 'exit 0' } });
+    await (await g.startWorker('a', { untilIdle: true })).done;
+    const worker = await g.startWorker('b');
+    await until('a first poll', () => worker.events.named('poll.skipped').length > 2);
+    const { fetches } = worker.repository;
+    const skipped = worker.events.named('poll.skipped').length;
+    const moved = g.remote.history.length;
+    await until('twenty polls', () => worker.events.named('poll.skipped').length >= skipped + 20);
+    expect(worker.repository.fetches).toBe(fetches);
+    const movedRefs = new Set(g.remote.history.slice(moved).map(({ ref }) => ref));
+    expect([...movedRefs]).toEqual(['refs/dgrid/nodes/b']);
+    await stop(worker);
+  });
+
+  it('hands back on the first signal what does not finish, publishes what does', async () => {
+    const g = await grid();
+    await g.queue({ short: { script: 'sleep 100' }, long: { script: 'sleep 60000' } });
+    const worker = await g.startWorker('a', { settings: { shutdownGraceMs: 300 } });
+    await until('both to run', () => worker.engine.starts.length === 2);
+    await stop(worker);
+    expect((await g.record('short'))?.status).toBe('success');
+    expect(g.taskRefs()).toEqual(['refs/dgrid/tasks/long']);
+    expect(worker.events.named('worker.summary')).toHaveLength(1);
+    expect(worker.engine.containers.size).toBe(0);
+    const other = await g.startWorker('b');
+    await until('the other to start it', () => other.engine.starts.some(({ taskId }) => taskId === 'long'));
+    other.agent.requestStop();
+    other.agent.requestStop();
+    await other.done;
+  });
+
+  it('takes up its own containers after a crash, under a new incarnation', async () => {
+    const g = await grid();
+    const engine = new StubEngine(systemClock);
+    await g.queue({ work: { script: 'sleep 2500' } });
+    // A worker that dies is one whose pushes and readings go nowhere from then on.
+    let dead = false;
+    const first = await g.startWorker('a', {
+      engine,
+      prepare: (repository) => {
+        repository.onList = () => {
+          if (dead) throw new Error('dead');
+        };
+        repository.onPush = () => (dead ? 'lost-request' : 'none');
+      },
+    });
+    await until('the task to run', () => engine.starts.length === 1);
+    dead = true;
+    const second = await g.startWorker('a', { engine });
+    await until('the record', async () => (await g.record('work')) !== null);
+    expect(await g.record('work')).toMatchObject({ attempt: 1, status: 'success' });
+    expect(second.events.named('task.adopted')).toHaveLength(1);
+    expect(engine.starts).toHaveLength(1);
+    await stop(second);
+    onTestFinished(() => {
+      first.agent.requestStop();
+      first.agent.requestStop();
+    });
+  });
+
+  it('takes over from a node that died, and the dead one gets nothing accepted any more', async () => {
+    const g = await grid();
+    await g.queue({ work: { script: 'sleep 1500' } });
+    let cut = false;
+    const first = await g.startWorker('a', {
+      prepare: (repository) => {
+        repository.onList = () => {
+          if (cut) throw new Error('cut off');
+        };
+        repository.onPush = () => (cut ? 'lost-request' : 'none');
+      },
+    });
+    await until('the task to run', () => first.engine.starts.length === 1);
+    cut = true;
+    const second = await g.startWorker('b');
+    await until('the takeover', () => second.engine.starts.length === 1);
+    cut = false;
+    await until('the record', async () => (await g.record('work')) !== null);
+    expect(await g.record('work')).toMatchObject({ node_id: 'b', attempt: 2, status: 'success' });
+    expect(second.events.named('node.dead')).toHaveLength(1);
+    await until('the first to notice', () => first.events.named('node.fenced').length > 0);
+    await until('its container to go', () => first.engine.containers.size === 0);
+    await until('it to be back', () => first.events.named('node.registered').length === 2);
+    await Promise.all([stop(first), stop(second)]);
+    expect(g.taskRefs()).toEqual([]);
+  });
+
+  it('survives lost requests and lost replies without doing anything twice', async () => {
+    const g = await grid();
+    const ids = Array.from({ length: 30 }, (_, index) => `t${index}`);
+    await g.queue(Object.fromEntries(ids.map((id) => [id, { script: 'sleep 1' }])));
+    const faulty = (seed: number) => {
+      let count = seed;
+      return () => {
+        count += 1;
+        if (count % 5 === 0) return 'lost-reply' as const;
+        return count % 7 === 0 ? ('lost-request' as const) : ('none' as const);
+      };
+    };
+    const workers = await Promise.all(
+      ['a', 'b', 'c'].map((name, index) =>
+        g.startWorker(name, {
+          untilIdle: true,
+          settings: { maxParallelTasks: 3, nodeTtlMs: 60_000 },
+          prepare: (repository) => {
+            repository.onPush = faulty(index * 2);
+          },
+        }),
+      ),
+    );
+    await Promise.all(workers.map(({ done }) => done));
+    for (const id of ids) expect((await g.record(id))?.status).toBe('success');
+    const finished = g.remote.history.filter(({ ref, to }) => {
+      const message = to ? (g.remote.objects.get(to)?.content.toString() ?? '') : '';
+      return ref.startsWith('refs/dgrid/tasks/') && message.includes('DGrid-State: finished');
+    });
+    expect(new Set(finished.map(({ ref }) => ref)).size).toBe(ids.length);
+    expect(finished).toHaveLength(ids.length);
+    expect(g.taskRefs()).toEqual([]);
+  });
+
+  it('keeps its results when the host does not let it write the branch', async () => {
+    const g = await grid();
+    await g.queue({ one: { script: 'exit 0' } });
+    const worker = await g.startWorker('a', {
+      untilIdle: true,
+      prepare: (repository) => {
+        repository.onPush = (swaps) => (swaps.some(({ ref }) => ref === 'refs/heads/main') ? 'refused' : 'none');
+      },
+    });
+    await worker.done;
+    expect(worker.events.named('record.refused').length).toBeGreaterThan(0);
+    expect(g.taskRefs()).toEqual(['refs/dgrid/tasks/one']);
+  });
+
+  it('falls back to branches where the host refuses its own namespace', async () => {
+    const g = await grid();
+    await g.queue({ one: { script: 'exit 0' } });
+    const worker = await g.startWorker('a', {
+      untilIdle: true,
+      prepare: (repository) => {
+        repository.onPush = (swaps) => (swaps.some(({ ref }) => ref.startsWith('refs/dgrid/')) ? 'refused' : 'none');
+      },
+    });
+    await worker.done;
+    expect((await g.record('one'))?.status).toBe('success');
+    expect([...g.remote.refs.keys()].toSorted()).toEqual(['refs/heads/dgrid/nodes/a', 'refs/heads/main']);
+  });
+
+  it('stops with an explanation when another machine lives under its id', async () => {
+    const g = await grid();
+    await g.queue({ one: { script: 'exit 0' } });
+    const first = await g.startWorker('a', { machine: 'm1' });
+    await until('it to register', () => first.membership.registered);
+    const second = await g.startWorker('a', { machine: 'm2' });
+    await expect(second.done).rejects.toThrow(/another machine works under the node id a/);
+    await stop(first);
+  });
+
+  it('cancels what people take out of the queue', async () => {
+    const g = await grid();
+    await g.queue({ regret: { script: 'sleep 60000' } });
+    const worker = await g.startWorker('a');
+    await until('the task to run', () => worker.engine.starts.length === 1);
+    await g.commit({ 'tasks/queue/regret.json': null });
+    await until('the record', async () => (await g.record('regret')) !== null);
+    expect(await g.record('regret')).toMatchObject({ reason: 'cancelled' });
+    expect(worker.engine.containers.size).toBe(0);
+    await stop(worker);
+  });
+
+  it('claims nothing while the engine is away, and goes on when it is back', async () => {
+    const g = await grid();
+    await g.queue({ one: { script: 'exit 0' } });
+    const engine = new StubEngine(systemClock);
+    engine.available = false;
+    const worker = await g.startWorker('a', { engine });
+    await until('some polls', () => worker.events.named('poll.skipped').length > 5);
+    expect(g.taskRefs()).toEqual([]);
+    engine.available = true;
+    await until('the record', async () => (await g.record('one')) !== null);
+    await stop(worker);
+  });
+
+  it('keeps its hourly quota over a restart', async () => {
+    const g = await grid();
+    await g.queue(Object.fromEntries(['a', 'b', 'c', 'd', 'e'].map((id) => [id, { script: 'exit 0' }])));
+    const engine = new StubEngine(systemClock);
+    const settings = { maxTasksPerHour: 3 };
+    const first = await g.startWorker('w', { engine, settings });
+    await until('the limit', () => first.events.named('limit.rate').length > 0 && first.runner.activeCount === 0);
+    await stop(first);
+    const second = await g.startWorker('w', { engine, settings });
+    await until('some polls', () => second.events.named('poll.skipped').length > 5);
+    expect(engine.starts).toHaveLength(3);
+    await stop(second);
+    expect(second.events.named('worker.summary')[0]).toMatchObject({ tasks_executed_this_hour: 3 });
+  });
+});
