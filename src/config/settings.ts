@@ -90,3 +90,9 @@ export interface Settings {
   logFile: string | null;
   logFormat: LogFormat;
 }
+
+/** What the client program needs: the repository, and how to reach and read it. */
+export interface ClientSettings {
+  git: GitSettings;
+  refNamespace: RefNamespaceSetting;
+}

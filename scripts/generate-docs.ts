@@ -1,0 +1,42 @@
+/**
+ * Writes what is made from the table of settings: `npm run docs`. With `--check` it writes nothing, names what is out of
+ * date, and exits with 1.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { generatedFiles, withMarkedTables } from './settings-docs.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+async function main(argv: readonly string[]): Promise<number> {
+  const files = generatedFiles();
+  const readme = await readIfThere('README.md');
+  if (readme !== null) files.set('README.md', withMarkedTables(readme));
+  const stale: string[] = [];
+  for (const [path, content] of files) {
+    if ((await readIfThere(path)) === content) continue;
+    stale.push(path);
+    if (argv.includes('--check')) continue;
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), content);
+  }
+  if (!argv.includes('--check')) {
+    console.log(stale.length === 0 ? 'Everything is up to date.' : `Written: ${stale.join(', ')}`);
+    return 0;
+  }
+  if (stale.length === 0) return 0;
+  console.error(`Out of date: ${stale.join(', ')}. Run "npm run docs".`);
+  return 1;
+}
+
+async function readIfThere(path: string): Promise<string | null> {
+  try {
+    return await readFile(join(root, path), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,5 @@
+import type { AddCommand } from '../program.ts';
+import { addConfigCommand } from './config.ts';
+
+/** The commands of `dgrid-worker`, in the order of its help. A new one is one more file here and one more line there. */
+export const WORKER_COMMANDS: readonly AddCommand[] = [addConfigCommand];

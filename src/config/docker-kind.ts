@@ -1,0 +1,61 @@
+/** Settings in the vocabulary of a container engine. */
+import { bad, good, hasControl, text, type ValueKind } from './value-kind.ts';
+
+const PATH_PART = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*';
+const IMAGE = new RegExp(
+  `^(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::\\d{1,5})?/)?${PATH_PART}(?:/${PATH_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$`,
+);
+
+export function imageName(): ValueKind<string> {
+  return text({
+    expects: 'the name of an image, as busybox:stable or registry.example.com/team/image@sha256:<digest>',
+    pattern: IMAGE,
+    maxLength: 255,
+  });
+}
+
+/** A name, a name with `*` or `?` in it, or a digest alone. */
+export function imagePattern(): ValueKind<string> {
+  return text({
+    expects: 'the name of an image, a pattern with * in it, or a digest as sha256:<64 hexadecimal digits>',
+    pattern: /^[A-Za-z0-9*?][A-Za-z0-9._/:@*?-]*$/,
+    maxLength: 255,
+  });
+}
+
+export function dockerHost(): ValueKind<string> {
+  const expects = 'unix:///path/to/socket, tcp://host:port, or ssh://user@host';
+  return {
+    unit: null,
+    expects,
+    parse(value) {
+      if (hasControl(value) || !URL.canParse(value)) return bad(`must be ${expects}`);
+      const url = new URL(value);
+      if (url.password !== '') return bad('contains a password: take it out, and let ssh use a key');
+      const ok =
+        (url.protocol === 'unix:' && url.hostname === '' && url.pathname.length > 1) ||
+        (/^(?:tcp|http|https|ssh):$/.test(url.protocol) && url.hostname !== '');
+      return ok ? good(value) : bad(`must be ${expects}`);
+    },
+    format: String,
+    plain: (value) => value,
+  };
+}
+
+/** A network name. Those that would share another network stack are refused: a task must not see the host's. */
+export function networkName(): ValueKind<string> {
+  const name = text({
+    expects: 'none, bridge, or the name of a network that exists',
+    pattern: /^[A-Za-z0-9][A-Za-z0-9_.-]*$/,
+    maxLength: 128,
+  });
+  return {
+    ...name,
+    parse(value, machine) {
+      if (value.toLowerCase() === 'host' || /^(?:container|ns):/i.test(value)) {
+        return bad('must not be the network of the host or of another container: use none, or a network of its own');
+      }
+      return name.parse(value, machine);
+    },
+  };
+}

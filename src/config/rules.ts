@@ -1,0 +1,102 @@
+/** What one setting alone cannot tell: rules between settings, and settings that this version does not carry out. */
+import { dirname, relative } from 'node:path';
+import type { OptionName, Values } from './options.ts';
+
+export interface Problem {
+  /** Of the setting; or the unknown variable's. */
+  name: string;
+  message: string;
+}
+
+export interface Rule {
+  /** The rule is looked at only when all of these could be read. The first is the one a problem is filed under. */
+  names: readonly [OptionName, ...OptionName[]];
+  /** What is wrong and how to mend it, or null. */
+  check(values: Values): string | null;
+}
+
+export const RULES: readonly Rule[] = [
+  {
+    names: ['NODE_TTL', 'HEARTBEAT_INTERVAL'],
+    check: ({ NODE_TTL, HEARTBEAT_INTERVAL }) =>
+      NODE_TTL >= 2 * HEARTBEAT_INTERVAL
+        ? null
+        : `must be at least twice HEARTBEAT_INTERVAL (${HEARTBEAT_INTERVAL / 1000} s), or one late heartbeat costs the node its tasks: set it to ${(5 * HEARTBEAT_INTERVAL) / 1000}`,
+  },
+  {
+    names: ['GIT_PUSHES_PER_MINUTE', 'HEARTBEAT_INTERVAL'],
+    check: ({ GIT_PUSHES_PER_MINUTE, HEARTBEAT_INTERVAL }) =>
+      GIT_PUSHES_PER_MINUTE === 0 || GIT_PUSHES_PER_MINUTE * HEARTBEAT_INTERVAL >= 60_000
+        ? null
+        : 'does not even allow the heartbeats: raise it, or HEARTBEAT_INTERVAL',
+  },
+  {
+    names: ['DOCKER_WORK_SIZE', 'DOCKER_MEMORY'],
+    check: ({ DOCKER_WORK_SIZE, DOCKER_MEMORY }) =>
+      DOCKER_WORK_SIZE < DOCKER_MEMORY
+        ? null
+        : 'must be below DOCKER_MEMORY, since the work directory lies in memory: lower it, or raise DOCKER_MEMORY',
+  },
+  {
+    names: ['GIT_TOKEN', 'GIT_TOKEN_FILE'],
+    check: ({ GIT_TOKEN, GIT_TOKEN_FILE }) =>
+      GIT_TOKEN === null || GIT_TOKEN_FILE === null
+        ? null
+        : 'and GIT_TOKEN_FILE are both set, and it is not clear which one counts: unset one of them',
+  },
+  {
+    names: ['DGRID_REPO_PATH', 'DGRID_STATE_DIR'],
+    check: ({ DGRID_REPO_PATH, DGRID_STATE_DIR }) =>
+      isInside(DGRID_STATE_DIR, DGRID_REPO_PATH)
+        ? 'must not be the state directory or contain it: a damaged clone is deleted, and results that wait there would go with it'
+        : null,
+  },
+  {
+    names: ['DGRID_REPO_PATH', 'DGRID_REPO_URL'],
+    check: ({ DGRID_REPO_PATH, DGRID_REPO_URL }) => {
+      const source = localPath(DGRID_REPO_URL);
+      return source !== null && isInside(source, DGRID_REPO_PATH)
+        ? 'must not be the task repository itself or contain it: the clone is a cache that may be deleted at any time'
+        : null;
+    },
+  },
+  {
+    names: ['DGRID_REPO_PATH'],
+    check: ({ DGRID_REPO_PATH }) =>
+      dirname(DGRID_REPO_PATH) === DGRID_REPO_PATH ? 'must not be the root directory' : null,
+  },
+  {
+    names: ['ENABLE_TASK_SIGNING'],
+    check: ({ ENABLE_TASK_SIGNING }) =>
+      ENABLE_TASK_SIGNING
+        ? 'cannot be true: this version does not verify signatures, and would run unsigned tasks as if they were checked. Set it to false, and restrict who may write to the repository'
+        : null,
+  },
+  {
+    names: ['TRUSTED_KEYS_FILE'],
+    check: ({ TRUSTED_KEYS_FILE }) =>
+      TRUSTED_KEYS_FILE === null
+        ? null
+        : 'has to stay empty: this version does not verify signatures, so these keys would protect nothing',
+  },
+];
+
+/** Whether `inner` is `outer` or lies below it. */
+function isInside(inner: string, outer: string): boolean {
+  const way = relative(outer, inner);
+  return way === '' || (way !== '..' && !way.startsWith('../'));
+}
+
+function localPath(address: string): string | null {
+  if (address.startsWith('/')) return address;
+  return address.startsWith('file://') ? decodePath(new URL(address).pathname) : null;
+}
+
+function decodePath(pathname: string): string {
+  try {
+    return decodeURIComponent(pathname);
+  } catch {
+    // A lone percent sign: then the path means itself.
+    return pathname;
+  }
+}

@@ -1,0 +1,39 @@
+/** The secrets that this process knows from its settings and its environment, so that the log can mask them. */
+import { readFileSync } from 'node:fs';
+import type { Environment } from './machine.ts';
+import type { GitSettings } from './settings.ts';
+
+const PROXY_VARIABLES = ['HTTPS_PROXY', 'HTTP_PROXY', 'ALL_PROXY'];
+
+export function knownSecrets(git: Pick<GitSettings, 'token' | 'tokenFile'>, env: Environment): string[] {
+  const secrets = new Set<string>();
+  if (git.token !== null) secrets.add(git.token);
+  if (git.tokenFile !== null) secrets.add(contentOf(git.tokenFile));
+  for (const name of PROXY_VARIABLES.flatMap((upper) => [upper, upper.toLowerCase()])) {
+    const value = env[name];
+    if (value === undefined || !URL.canParse(value)) continue;
+    const { password } = new URL(value);
+    if (password === '') continue;
+    secrets.add(password);
+    secrets.add(decoded(password));
+  }
+  secrets.delete('');
+  return [...secrets];
+}
+
+function contentOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    // Whoever needs the token meets the same error and reports it; here there is just nothing to mask.
+    return '';
+  }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

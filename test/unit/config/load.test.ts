@@ -1,0 +1,359 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { settingsInForce } from '../../../src/config/describe.ts';
+import { type LoadInput, loadClientSettings, loadSettings, type Problem } from '../../../src/config/load.ts';
+import type { Machine } from '../../../src/config/machine.ts';
+import { OPTION_NAMES, OPTIONS, optionOf } from '../../../src/config/options.ts';
+import { PROFILE_NAMES, PROFILES } from '../../../src/config/profiles.ts';
+import { knownSecrets } from '../../../src/config/secrets.ts';
+import type { Settings } from '../../../src/config/settings.ts';
+
+const REPO = { DGRID_REPO_URL: 'https://git.example.com/team/tasks.git' };
+const SECRET = 'hunter22-hunter22';
+const root = mkdtempSync(join(tmpdir(), 'dgrid-load-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+let cwd = '';
+let machine: Machine;
+let count = 0;
+beforeEach(() => {
+  cwd = join(root, String(count++));
+  mkdirSync(cwd);
+  machine = { cwd, hostName: 'Box-1', homeDir: '/home/me', isRoot: false, xdgStateHome: null };
+});
+
+function input(env: Record<string, string>, more: Partial<LoadInput> = {}): LoadInput {
+  return { env, flags: {}, envFile: null, machine, ...more };
+}
+
+function settings(env: Record<string, string>, more: Partial<LoadInput> = {}): Settings {
+  const loaded = loadSettings(input({ ...REPO, ...env }, more));
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+  return loaded.settings;
+}
+
+function problems(env: Record<string, string>, more: Partial<LoadInput> = {}): Problem[] {
+  const loaded = loadSettings(input({ ...REPO, ...env }, more));
+  return loaded.ok ? [] : loaded.problems;
+}
+
+function names(env: Record<string, string>): string[] {
+  return problems(env).map((problem) => problem.name);
+}
+
+describe('defaults', () => {
+  test('with nothing but a repository', () => {
+    const all = settings({});
+    expect(all).toMatchObject({
+      nodeId: 'box-1',
+      nodeName: 'worker-box-1',
+      nodeLabels: [],
+      stateDir: '/home/me/.local/state/dgrid',
+      repoPath: '/home/me/.local/state/dgrid/repository.git',
+      pullIntervalMs: 10_000,
+      heartbeatIntervalMs: 60_000,
+      nodeTtlMs: 300_000,
+      maxParallelTasks: 1,
+      maxTasksPerHour: 0,
+      maxTaskBytes: 256 * 1024,
+      maxOutputBytes: 1024 * 1024,
+      maxTakeovers: 3,
+      recordBatchSize: 50,
+      recordDelayMs: 5000,
+      refNamespace: 'auto',
+      httpHost: '127.0.0.1',
+      httpPort: 8000,
+      logFile: null,
+      logFormat: 'auto',
+    });
+    expect(all.git).toMatchObject({
+      branch: null,
+      userName: 'D-GRID Worker',
+      userEmail: 'worker+box-1@d-grid.local',
+      token: null,
+      commandTimeoutMs: 120_000,
+      useShallowClone: true,
+      retryAttempts: 5,
+      retryBaseMs: 2000,
+    });
+    expect(all.docker).toMatchObject({
+      host: null,
+      image: 'busybox:stable',
+      allowedImages: ['busybox:stable'],
+      memoryBytes: 512 * 1024 ** 2,
+      workDirBytes: 64 * 1024 ** 2,
+      network: 'none',
+      runtime: null,
+      callTimeoutMs: 30_000,
+    });
+  });
+
+  test('that follow another setting', () => {
+    const all = settings({
+      NODE_ID: 'a',
+      HEARTBEAT_INTERVAL: '0.1',
+      DOCKER_IMAGE: 'alpine:3',
+      DGRID_STATE_DIR: 'state',
+    });
+    expect(all).toMatchObject({ nodeName: 'worker-a', nodeTtlMs: 500, stateDir: join(cwd, 'state') });
+    expect(all.git.userEmail).toBe('worker+a@d-grid.local');
+    expect(all.docker.allowedImages).toEqual(['alpine:3']);
+    expect(all.repoPath).toBe(join(cwd, 'state', 'repository.git'));
+  });
+
+  test('of the state directory', () => {
+    machine = { ...machine, xdgStateHome: '/xdg' };
+    expect(settings({}).stateDir).toBe('/xdg/dgrid');
+    machine = { ...machine, isRoot: true };
+    expect(settings({}).stateDir).toBe('/var/lib/dgrid');
+    machine = { ...machine, isRoot: false, xdgStateHome: null, homeDir: null };
+    expect(names({})).toContain('DGRID_STATE_DIR');
+    expect(names({ DGRID_STATE_DIR: '/tmp/x' })).toEqual([]);
+  });
+
+  test('of the node id, where the host name gives none', () => {
+    machine = { ...machine, hostName: '---' };
+    expect(problems({}).map((problem) => problem.name)).toEqual(['NODE_ID']);
+  });
+
+  test('are all valid, and written back they mean the same', () => {
+    const loaded = loadSettings(input(REPO));
+    expect(loaded.ok).toBe(true);
+    for (const name of OPTION_NAMES) {
+      const { kind } = optionOf(name);
+      const value: unknown = loaded.values[name];
+      if (value === null) continue;
+      expect(kind.parse(kind.format(value), machine), name).toEqual({ ok: true, value });
+    }
+  });
+});
+
+describe('precedence', () => {
+  test('flag > environment > file > profile > default', () => {
+    const load = (env: Record<string, string>, flags = {}): [number, string | undefined] => {
+      const loaded = loadSettings(input({ ...REPO, ...env }, { flags }));
+      if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+      return [loaded.settings.pullIntervalMs / 1000, loaded.origins.PULL_INTERVAL?.source];
+    };
+    expect(load({})).toEqual([10, 'default']);
+    expect(load({ DGRID_PROFILE: 'edge' })).toEqual([60, 'profile']);
+    writeFileSync(join(cwd, '.env'), 'PULL_INTERVAL=7 # often\n');
+    expect(load({ DGRID_PROFILE: 'edge' })).toEqual([7, 'env-file']);
+    expect(load({ DGRID_PROFILE: 'edge', PULL_INTERVAL: '8' })).toEqual([8, 'environment']);
+    expect(load({ PULL_INTERVAL: '8' }, { PULL_INTERVAL: '9' })).toEqual([9, 'flag']);
+  });
+
+  test('an empty value counts as unset', () => {
+    writeFileSync(join(cwd, '.env'), 'PULL_INTERVAL=7\n');
+    expect(settings({ PULL_INTERVAL: ' ' }).pullIntervalMs).toBe(7000);
+  });
+
+  test('a profile may be named in the file; a flag beats that', () => {
+    writeFileSync(join(cwd, '.env'), 'DGRID_PROFILE="low-resource"\n');
+    expect(settings({}).docker.cpus).toBe(0.5);
+    expect(settings({}, { flags: { DGRID_PROFILE: 'edge' } }).docker.cpus).toBe(1);
+  });
+
+  test('a named file takes the place of .env, and has to be there', () => {
+    writeFileSync(join(cwd, '.env'), 'PULL_INTERVAL=7\n');
+    writeFileSync(join(cwd, 'other.env'), 'HEARTBEAT_INTERVAL=20\n');
+    const all = settings({}, { envFile: 'other.env' });
+    expect([all.pullIntervalMs, all.heartbeatIntervalMs]).toEqual([10_000, 20_000]);
+    expect(problems({}, { envFile: 'missing.env' })).toEqual([
+      { name: '--env-file', message: expect.stringContaining('missing.env cannot be read: there is no such file') },
+    ]);
+  });
+
+  test('a directory called .env is none of our business', () => {
+    mkdirSync(join(cwd, '.env'));
+    expect(problems({})).toEqual([]);
+  });
+
+  test('process.env stays as it is', () => {
+    const before = { ...process.env };
+    writeFileSync(join(cwd, '.env'), 'NODE_NAME=from-file\nSOMETHING_ELSE=1\n');
+    expect(settings({}).nodeName).toBe('from-file');
+    expect(process.env).toEqual(before);
+  });
+});
+
+describe('profiles', () => {
+  test.each(PROFILE_NAMES)('%s consists of settings and is valid', (name) => {
+    expect(Object.keys(PROFILES[name].settings).filter((key) => !Object.hasOwn(OPTIONS, key))).toEqual([]);
+    expect(problems({ DGRID_PROFILE: name })).toEqual([]);
+  });
+  test('what they promise', () => {
+    const facts = PROFILE_NAMES.map((name) => {
+      const all = settings({ DGRID_PROFILE: name });
+      const megabytes = all.docker.memoryBytes / 1024 ** 2;
+      return [all.pullIntervalMs / 1000, all.maxTasksPerHour, all.docker.cpus, megabytes, all.maxCpuPercent];
+    });
+    expect(facts).toEqual([
+      [5, 500, 2, 1024, 80],
+      [30, 20, 0.5, 256, 60],
+      [60, 10, 1, 512, 80],
+    ]);
+  });
+  test('an unknown one', () => {
+    expect(problems({ DGRID_PROFILE: 'egde' })).toEqual([
+      { name: 'DGRID_PROFILE', message: expect.stringContaining('did you mean edge?') },
+    ]);
+  });
+});
+
+describe('problems', () => {
+  test('all at once, in the order of the table', () => {
+    expect(
+      names({ DGRID_REPO_URL: '', PULL_INTERVAL: 'soon', DOCKER_MEMORY: '1', HTTP_PORT: '70000', LOG_LEVEL: 'loud' }),
+    ).toEqual(['DGRID_REPO_URL', 'PULL_INTERVAL', 'DOCKER_MEMORY', 'HTTP_PORT', 'LOG_LEVEL']);
+  });
+
+  test('say where the value was set', () => {
+    writeFileSync(join(cwd, '.env'), 'PULL_INTERVAL=soon\n');
+    expect(problems({ HTTP_PORT: 'x' }, { flags: { LOG_LEVEL: 'loud' } }).map(({ message }) => message)).toEqual([
+      expect.stringContaining('(set by file .env)'),
+      expect.stringContaining('(set in the environment)'),
+      expect.stringContaining('(set by flag --log-level)'),
+    ]);
+  });
+
+  test('one wrong value causes no others', () => {
+    expect(names({ NODE_ID: 'No!', HEARTBEAT_INTERVAL: 'x', DOCKER_IMAGE: 'NO', DOCKER_WORK_SIZE: 'big' })).toEqual([
+      'NODE_ID',
+      'HEARTBEAT_INTERVAL',
+      'DOCKER_IMAGE',
+      'DOCKER_WORK_SIZE',
+    ]);
+  });
+
+  test('quotation marks that came along', () => {
+    expect(problems({ DGRID_REPO_URL: '"https://git.example.com/x"' })[0]?.message).toContain('quotation marks');
+  });
+
+  test.each([
+    ['DGRID_REPO_ULR', 'DGRID_REPO_URL'],
+    ['DGRID_STATEDIR', 'DGRID_STATE_DIR'],
+    ['DGRID_PULL_INTERVAL', 'PULL_INTERVAL'],
+    ['DGRID_GIT_TOKEN', 'GIT_TOKEN'],
+    ['DGRID_PULL_INTERVALL', 'PULL_INTERVAL'],
+  ])('%s: did you mean %s?', (wrong, right) => {
+    expect(problems({ [wrong]: SECRET })).toEqual([{ name: wrong, message: `is no setting: did you mean ${right}?` }]);
+  });
+
+  test('an unknown name that is near to none; what orchestrators inject', () => {
+    expect(problems({ DGRID_FLUX_CAPACITOR: '1' })).toEqual([
+      { name: 'DGRID_FLUX_CAPACITOR', message: 'is no setting: remove it' },
+    ]);
+    expect(
+      problems({
+        DGRID_SERVICE_HOST: '10.0.0.1',
+        DGRID_WORKER_SERVICE_PORT_HTTP: '80',
+        DGRID_PORT: 'tcp://10.0.0.1:80',
+        DGRID_PORT_80_TCP_ADDR: '10.0.0.1',
+      }),
+    ).toEqual([]);
+  });
+});
+
+describe('rules', () => {
+  test('node ttl and heartbeat', () => {
+    expect(names({ HEARTBEAT_INTERVAL: '60', NODE_TTL: '119' })).toEqual(['NODE_TTL']);
+    expect(names({ HEARTBEAT_INTERVAL: '60', NODE_TTL: '120' })).toEqual([]);
+  });
+  test('push budget and heartbeat', () => {
+    expect(names({ HEARTBEAT_INTERVAL: '5', GIT_PUSHES_PER_MINUTE: '6' })).toEqual(['GIT_PUSHES_PER_MINUTE']);
+    expect(names({ HEARTBEAT_INTERVAL: '10', GIT_PUSHES_PER_MINUTE: '6' })).toEqual([]);
+  });
+  test('work directory and memory', () => {
+    expect(names({ DOCKER_MEMORY: '64m' })).toEqual(['DOCKER_WORK_SIZE']);
+    expect(names({ DOCKER_MEMORY: '64m', DOCKER_WORK_SIZE: '32m' })).toEqual([]);
+  });
+  test('one token at most', () => {
+    writeFileSync(join(cwd, 'token'), SECRET);
+    expect(names({ GIT_TOKEN: SECRET, GIT_TOKEN_FILE: 'token' })).toEqual(['GIT_TOKEN']);
+    expect(settings({ GIT_TOKEN_FILE: 'token' }).git.tokenFile).toBe(join(cwd, 'token'));
+  });
+  test('files have to be there, and be files', () => {
+    expect(
+      names({ GIT_TOKEN_FILE: 'no', GIT_SSH_KEY_FILE: '.', GIT_SSH_KNOWN_HOSTS_FILE: '/no', DOCKER_CERT_PATH: 'no' }),
+    ).toEqual(['GIT_TOKEN_FILE', 'GIT_SSH_KEY_FILE', 'GIT_SSH_KNOWN_HOSTS_FILE', 'DOCKER_CERT_PATH']);
+    writeFileSync(join(cwd, 'log'), '');
+    expect(names({ DOCKER_CERT_PATH: 'log', LOG_FILE: '.' })).toEqual(['DOCKER_CERT_PATH', 'LOG_FILE']);
+    expect(settings({ LOG_FILE: 'logs/new/worker.log' }).logFile).toBe(join(cwd, 'logs/new/worker.log'));
+    expect(settings({ LOG_FILE: '-' }).logFile).toBeNull();
+  });
+  test('signing that would not be done', () => {
+    expect(problems({ ENABLE_TASK_SIGNING: 'true' })).toEqual([
+      { name: 'ENABLE_TASK_SIGNING', message: expect.stringContaining('does not verify signatures') },
+    ]);
+    expect(names({ TRUSTED_KEYS_FILE: 'keys' })).toEqual(['TRUSTED_KEYS_FILE']);
+    expect(names({ ENABLE_TASK_SIGNING: 'no', TRUSTED_KEYS_FILE: '' })).toEqual([]);
+  });
+  test('the clone is deleted when damaged, so it may hold nothing else', () => {
+    expect(names({ DGRID_STATE_DIR: '/a/b', DGRID_REPO_PATH: '/a/b' })).toEqual(['DGRID_REPO_PATH']);
+    expect(names({ DGRID_STATE_DIR: '/a/b', DGRID_REPO_PATH: '/a' })).toEqual(['DGRID_REPO_PATH']);
+    expect(names({ DGRID_STATE_DIR: '/a/b', DGRID_REPO_PATH: '/a/bc' })).toEqual([]);
+    expect(names({ DGRID_REPO_URL: '/srv/t.git', DGRID_REPO_PATH: '/srv/t.git' })).toEqual(['DGRID_REPO_PATH']);
+    expect(names({ DGRID_REPO_URL: 'file:///srv/t%20x', DGRID_REPO_PATH: '/srv/t x' })).toEqual(['DGRID_REPO_PATH']);
+    expect(names({ DGRID_REPO_PATH: '/' })).toContain('DGRID_REPO_PATH');
+  });
+});
+
+describe('secrets', () => {
+  test('never in problems', () => {
+    const wrong: Record<string, string> = { DGRID_REPO_URL: `https://u:${SECRET}@git.example.com/x` };
+    for (const name of OPTION_NAMES) wrong[name] ??= `"${SECRET}\u0007"`;
+    const found = problems(wrong);
+    expect(found.length).toBeGreaterThan(OPTION_NAMES.length - 3);
+    expect(JSON.stringify(found)).not.toContain(SECRET);
+  });
+
+  test('never among the settings in force', () => {
+    const loaded = loadSettings(input({ ...REPO, GIT_TOKEN: SECRET }));
+    expect(loaded.ok && loaded.settings.git.token).toBe(SECRET);
+    const shown = settingsInForce(loaded);
+    expect(JSON.stringify(shown)).not.toContain(SECRET);
+    expect(shown.find((one) => one.name === 'GIT_TOKEN')).toMatchObject({ value: '***', text: '***', secret: true });
+  });
+
+  test('known for masking: token, token file, proxy password', () => {
+    writeFileSync(join(cwd, 'token'), `${SECRET}\n`);
+    expect(knownSecrets({ token: null, tokenFile: join(cwd, 'token') }, {})).toEqual([SECRET]);
+    expect(
+      knownSecrets({ token: 'abcd', tokenFile: join(cwd, 'gone') }, { https_proxy: 'http://u:p%40ss@proxy:1' }),
+    ).toEqual(['abcd', 'p%40ss', 'p@ss']);
+  });
+});
+
+test('settings in force: units, sources, what is wrong', () => {
+  const loaded = loadSettings(input({ ...REPO, PULL_INTERVAL: '2.5', HTTP_PORT: 'x', NODE_LABELS: 'a,b' }));
+  const shown = new Map(settingsInForce(loaded).map((one) => [one.name, one]));
+  expect(shown.size).toBe(OPTION_NAMES.length);
+  expect(shown.get('PULL_INTERVAL')).toMatchObject({ value: 2.5, text: '2.5', unit: 'seconds', source: 'environment' });
+  expect(shown.get('DOCKER_MEMORY')).toMatchObject({
+    value: 536_870_912,
+    text: '512m',
+    unit: 'bytes',
+    source: 'default',
+  });
+  expect(shown.get('NODE_LABELS')).toMatchObject({ value: ['a', 'b'], text: 'a,b', valid: true });
+  expect(shown.get('HTTP_PORT')).toMatchObject({ value: null, valid: false });
+});
+
+describe('the client', () => {
+  test('needs the repository alone, and minds no setting of the worker', () => {
+    const env = { ...REPO, NODE_ID: 'NO!', DOCKER_MEMORY: 'x', ENABLE_TASK_SIGNING: 'true', NODE_TTL: '1' };
+    const loaded = loadClientSettings(input(env, { flags: { DGRID_REPO_URL: '/srv/tasks.git' } }));
+    expect(loaded).toMatchObject({ ok: true, settings: { git: { repoUrl: '/srv/tasks.git' }, refNamespace: 'auto' } });
+  });
+  test('still checks what it reads', () => {
+    const loaded = loadClientSettings(input({ GIT_COMMAND_TIMEOUT: 'x', DGRID_REPO_ULR: 'x' }));
+    expect(loaded.ok ? [] : loaded.problems.map((problem) => problem.name)).toEqual([
+      'DGRID_REPO_ULR',
+      'DGRID_REPO_URL',
+      'GIT_COMMAND_TIMEOUT',
+    ]);
+  });
+});
