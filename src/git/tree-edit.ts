@@ -68,7 +68,8 @@ async function build(
   }
   for (const [name, file] of plan.files) {
     if (file.oid) entries.set(name, { mode: file.mode, name, oid: file.oid });
-    else entries.delete(name);
+    // A directory of that name is not the file that was meant.
+    else if (entries.get(name)?.mode !== MODE_TREE) entries.delete(name);
   }
   for (const [name, dir] of plan.dirs) {
     const old = entries.get(name);

@@ -1,0 +1,318 @@
+/**
+ * The repository over the git command line: works with every transport that git knows.
+ *
+ * Reads of the remote are harmless and are tried again in here. Swaps are not: whoever swaps must read before sending the
+ * same swap again.
+ */
+import type { GitSettings } from '../config/settings.ts';
+import type { Emit } from '../observe/events.ts';
+import { withRetry } from '../retry.ts';
+import type { Clock, RandomFraction } from '../runtime.ts';
+import type { CloneIdentity } from './clone-directory.ts';
+import { remoteAccess } from './credentials.ts';
+import { GitError, RETRYABLE } from './errors.ts';
+import { exitError, GitCommand } from './git-command.ts';
+import type { CommandEnvironment } from './git-environment.ts';
+import { LocalClone, MIRROR, mirrorOf } from './local-clone.ts';
+import type { GitObject } from './objects.ts';
+import type { ObjectFormat, Oid, RefName } from './oid.ts';
+import { parsePushReport } from './push-report.ts';
+import { isTraceLine, type ParsedListing, parseListing, parseTrace } from './ref-listing.ts';
+import { parseRemoteAddress, type RemoteAddress } from './remote-address.ts';
+import type { ObjectFormatSource, RefListing, RefSwap, Repository, SwapVerdict } from './repository.ts';
+
+/** Well below what a command line may hold: a swap takes about 300 bytes of it. */
+const MAX_SWAPS_PER_PUSH = 300;
+/** Refs may vanish between listing and fetching; after so many rounds only patterns are asked for, which cannot fail so. */
+const MAX_FETCH_ROUNDS = 3;
+/** The name under which a push knows the remote, so that git keeps the mirror up to date. */
+const REMOTE = 'grid';
+
+export interface CliRepositoryOptions {
+  settings: GitSettings;
+  /** The directory of the local clone. */
+  path: string;
+  clock: Clock;
+  emit: Emit;
+  random: RandomFraction;
+  /** The program's own environment. */
+  operatorEnv: NodeJS.ProcessEnv;
+}
+
+export class CliRepository implements Repository {
+  readonly address: RemoteAddress;
+  readonly #options: CliRepositoryOptions;
+  readonly #command: GitCommand;
+  readonly #clone: LocalClone;
+  #versionChecked = false;
+  #format: ObjectFormat | null = null;
+  #opening: Promise<void> | null = null;
+  /** Whether the remote's HEAD was seen in the last listing. As long as it is not, the packet trace is read too. */
+  #headSeen = false;
+
+  /** @throws RangeError when the address of the remote is none. */
+  constructor(options: CliRepositoryOptions) {
+    this.#options = options;
+    this.address = parseRemoteAddress(options.settings.repoUrl);
+    this.#command = new GitCommand({ clock: options.clock, emit: options.emit, operatorEnv: options.operatorEnv });
+    this.#clone = new LocalClone({
+      path: options.path,
+      command: this.#command,
+      clock: options.clock,
+      emit: options.emit,
+      deadlineMs: options.settings.commandTimeoutMs,
+    });
+  }
+
+  /** @throws Error before the first listing or fetch. */
+  readonly objectFormat: ObjectFormatSource = () => {
+    const format = this.#format ?? this.#clone.identity?.format;
+    if (!format) throw new Error('the object format is known only after the first contact with the remote');
+    return format;
+  };
+
+  /** The version of git. @throws GitError (`no-git`) */
+  gitVersion(): Promise<string> {
+    return this.#command.checkVersion(this.#options.settings.commandTimeoutMs);
+  }
+
+  async listRefs(prefixes: readonly string[], signal?: AbortSignal): Promise<RefListing> {
+    const { refs, headBranch } = await this.#retried('ls-remote', () => this.#list(prefixes, signal), signal);
+    return { refs, headBranch };
+  }
+
+  async fetchRefs(patterns: readonly string[], signal?: AbortSignal): Promise<void> {
+    const wanted = [...new Set(patterns)];
+    if (wanted.length === 0) return;
+    await this.#ensureClone(signal);
+    await this.#retried('fetch', () => this.#fetch(wanted, signal), signal);
+  }
+
+  async readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
+    await this.#ensureClone(signal);
+    return this.#clone.readObjects(oids, signal);
+  }
+
+  /** Sizes of objects in the local clone, in bytes. Ids that are not there are absent. @throws GitError */
+  async readSizes(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, number>> {
+    await this.#ensureClone(signal);
+    return this.#clone.readSizes(oids, signal);
+  }
+
+  async writeObjects(objects: readonly GitObject[], signal?: AbortSignal): Promise<void> {
+    await this.#ensureClone(signal);
+    await this.#clone.writeObjects(objects, signal);
+  }
+
+  async swapRefs(swaps: readonly RefSwap[], signal?: AbortSignal): Promise<ReadonlyMap<RefName, SwapVerdict>> {
+    const verdicts = new Map<RefName, SwapVerdict>();
+    if (new Set(swaps.map((swap) => swap.ref)).size !== swaps.length) throw new RangeError('a ref is swapped twice');
+    if (swaps.length === 0) return verdicts;
+    await this.#ensureClone(signal);
+    for (let at = 0; at < swaps.length; at += MAX_SWAPS_PER_PUSH) {
+      const chunk = swaps.slice(at, at + MAX_SWAPS_PER_PUSH);
+      try {
+        for (const [ref, verdict] of await this.#push(chunk, signal)) verdicts.set(ref, verdict);
+      } catch (error) {
+        if (at === 0) throw error;
+        // What the pushes before this one said stays true; of the rest nothing is known.
+        const reason = error instanceof Error ? error.message : String(error);
+        for (const swap of swaps.slice(at)) verdicts.set(swap.ref, { kind: 'unclear', reason });
+        return verdicts;
+      }
+    }
+    return verdicts;
+  }
+
+  /** The cheap health check of the clone. @throws GitError (`corrupt-local` when it needs `rebuild`) */
+  async check(signal?: AbortSignal): Promise<void> {
+    await this.#ensureClone(signal);
+    await this.#clone.check(signal);
+  }
+
+  /** Throws the clone away and makes an empty one; what is needed must be fetched again. @throws GitError */
+  async rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+    await this.#clone.create(await this.#identity(signal), reason, signal);
+  }
+
+  /** Keeps the clone small. Asks the remote which refs are left. @throws GitError */
+  async upkeep(signal?: AbortSignal): Promise<void> {
+    await this.#ensureClone(signal);
+    const { refs } = await this.listRefs(['refs/'], signal);
+    const mirrored = await this.#clone.mirrored(signal);
+    await this.#clone.forget(
+      [...mirrored.keys()].filter((ref) => !refs.has(ref)),
+      signal,
+    );
+    await this.#clone.upkeep(signal);
+  }
+
+  async #list(prefixes: readonly string[], signal: AbortSignal | undefined): Promise<ParsedListing> {
+    const traced = !this.#headSeen;
+    const { listing, stderr } = await this.#listOnce(prefixes, traced, signal);
+    this.#headSeen = listing.headBranch !== null;
+    if (listing.broken.length > 0) {
+      const names = listing.broken.slice(0, 5).join(', ');
+      throw new GitError('corrupt-remote', 'ls-remote', `the remote cannot read its own refs ${names}`);
+    }
+    this.#learnFormat(listing.format);
+    if (listing.headBranch !== null) return listing;
+    if (!traced) return this.#list(prefixes, signal);
+    const facts = parseTrace(stderr);
+    // A captive portal or a proxy that answers 200 with a page looks to git like an empty repository.
+    if (!facts.spoken) {
+      const message = `${this.address.url} answered, but not as a Git server: is there a proxy or a login page in between?`;
+      throw new GitError('network', 'ls-remote', message);
+    }
+    this.#learnFormat(listing.format ?? facts.format ?? 'sha1');
+    return { ...listing, headBranch: facts.unbornHead };
+  }
+
+  async #listOnce(
+    prefixes: readonly string[],
+    traced: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<{ listing: ParsedListing; stderr: string }> {
+    await this.#checkVersion();
+    const access = await remoteAccess(this.address, this.#options.settings);
+    const environment: CommandEnvironment = {
+      ...access,
+      // No repository at all: listing must work whatever the state of the clone.
+      variables: { ...access.variables, GIT_DIR: '/dev/null', ...(traced ? { GIT_TRACE_PACKET: '1' } : {}) },
+    };
+    const patterns = prefixes.map((prefix) => `${prefix}*`);
+    const output = await this.#command.run(['ls-remote', '--symref', '--', this.address.url, 'HEAD', ...patterns], {
+      cwd: '/',
+      environment,
+      deadlineMs: this.#options.settings.commandTimeoutMs,
+      signal,
+      anyExit: true,
+    });
+    if (output.exitCode !== 0) {
+      const said = output.stderr.split('\n').filter((line) => !isTraceLine(line));
+      throw exitError('ls-remote', { ...output, stderr: said.join('\n') });
+    }
+    return { listing: parseListing(output.stdout.toString('utf8'), prefixes), stderr: output.stderr };
+  }
+
+  async #fetch(patterns: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+    let wanted = patterns;
+    for (let round = 1; wanted.length > 0; round += 1) {
+      try {
+        const access = await remoteAccess(this.address, this.#options.settings);
+        await this.#clone.fetch(this.address.url, wanted.map(refspec), access, signal);
+        return;
+      } catch (error) {
+        if (!(error instanceof GitError) || round > MAX_FETCH_ROUNDS) throw error;
+        if (/couldn't find remote ref/.test(error.message)) {
+          wanted = await this.#stillThere(wanted, round, signal);
+        } else if (error.kind === 'corrupt-local' && isNameConflict(error)) {
+          // A directory has taken the place of a ref, or the other way round. The mirror is only a mirror.
+          await this.#clone.forget((await this.#clone.mirrored(signal)).keys(), signal);
+        } else throw error;
+      }
+    }
+  }
+
+  async #stillThere(patterns: readonly string[], round: number, signal: AbortSignal | undefined): Promise<string[]> {
+    const exact = patterns.filter((pattern) => !pattern.endsWith('*'));
+    if (round >= MAX_FETCH_ROUNDS) {
+      return [...new Set(patterns.map((pattern) => (pattern.endsWith('*') ? pattern : `${pattern}*`)))];
+    }
+    const { refs } = await this.#list(exact, signal);
+    const there = new Set<string>(refs.keys());
+    return patterns.filter((pattern) => pattern.endsWith('*') || there.has(pattern));
+  }
+
+  async #push(swaps: readonly RefSwap[], signal: AbortSignal | undefined): Promise<Map<RefName, SwapVerdict>> {
+    const access = await remoteAccess(this.address, this.#options.settings);
+    const leases = swaps.map((swap) => `--force-with-lease=${swap.ref}:${swap.from ?? ''}`);
+    const refspecs = swaps.map((swap) => `${swap.to ?? ''}:${swap.ref}`);
+    const output = await this.#clone.run(['push', '--porcelain', '--no-verify', ...leases, '--', REMOTE, ...refspecs], {
+      environment: access,
+      config: [
+        [`remote.${REMOTE}.url`, this.address.url],
+        [`remote.${REMOTE}.fetch`, `+refs/*:${MIRROR}*`],
+      ],
+      signal,
+      anyExit: true,
+    });
+    const report = parsePushReport(output.stdout.toString('utf8'));
+    const failed = output.exitCode === 0 ? null : exitError('push', output);
+    const verdicts = new Map<RefName, SwapVerdict>();
+    for (const swap of swaps) {
+      verdicts.set(swap.ref, report.get(swap.ref) ?? { kind: 'unclear', reason: failed?.message ?? 'no word of it' });
+    }
+    const definite = [...verdicts.values()].some((verdict) => verdict.kind !== 'unclear');
+    if (failed && (report.size === 0 || (!definite && isCorrupt(failed)))) throw failed;
+    return verdicts;
+  }
+
+  async #ensureClone(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#clone.identity !== null) return;
+    const others = this.#opening;
+    this.#opening ??= this.#open(signal).finally(() => {
+      this.#opening = null;
+    });
+    try {
+      await this.#opening;
+    } catch (error) {
+      // It was another caller's signal that ended the opening, not ours.
+      if (others === null || !(error instanceof GitError) || error.kind !== 'aborted' || signal?.aborted) throw error;
+      await this.#ensureClone(signal);
+    }
+  }
+
+  async #open(signal: AbortSignal | undefined): Promise<void> {
+    await this.#checkVersion();
+    await this.#clone.open(await this.#identity(signal), signal);
+  }
+
+  async #identity(signal: AbortSignal | undefined): Promise<CloneIdentity> {
+    const url = this.address.url;
+    this.#format ??= await this.#clone.knownFormat(url);
+    if (this.#format === null) await this.listRefs([], signal);
+    return { url, format: this.objectFormat(), shallow: this.#options.settings.useShallowClone };
+  }
+
+  /** A remote that was made anew with another hash needs another clone. */
+  #learnFormat(format: ObjectFormat | null): void {
+    if (format === null || format === this.#format) return;
+    this.#format = format;
+    if (this.#clone.identity && this.#clone.identity.format !== format) this.#clone.close();
+  }
+
+  async #checkVersion(): Promise<void> {
+    if (this.#versionChecked) return;
+    await this.gitVersion();
+    this.#versionChecked = true;
+  }
+
+  #retried<T>(operation: string, action: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const { settings, clock, emit, random } = this.#options;
+    return withRetry(
+      action,
+      { attempts: settings.retryAttempts, baseMs: settings.retryBaseMs, retryable: RETRYABLE },
+      {
+        clock,
+        emit,
+        random,
+        operation,
+        signal,
+        aborted: (cause) => new GitError('aborted', operation, `git ${operation} was aborted`, { cause }),
+      },
+    );
+  }
+}
+
+function refspec(pattern: string): string {
+  return `+${pattern}:${mirrorOf(pattern)}`;
+}
+
+function isNameConflict(error: GitError): boolean {
+  return /exists; cannot create|there is a non-empty directory/.test(error.message);
+}
+
+function isCorrupt(error: GitError): boolean {
+  return error.kind === 'corrupt-local' || error.kind === 'corrupt-remote';
+}

@@ -1,0 +1,277 @@
+/**
+ * A smart-HTTP Git server on loopback: node:http in front of the real `git http-backend`, so that what a client sees is
+ * Git's own behaviour, plus the misbehaviour that a test asks for.
+ *
+ * Bodies are held in memory, so repositories in tests stay small.
+ */
+import { spawn } from 'node:child_process';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { git, initBare } from './git.ts';
+import { hermeticEnv, makeTempDir } from './temp.ts';
+
+export const REQUEST_KINDS = ['info-refs', 'ls-refs', 'fetch', 'receive-pack', 'other'] as const;
+export type RequestKind = (typeof REQUEST_KINDS)[number];
+
+export interface GitRequest {
+  kind: RequestKind;
+  method: string;
+  /** Path without the query. */
+  path: string;
+  headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Decompressed. */
+  body: Buffer;
+  /** Counts the requests of this kind, from 1. */
+  number: number;
+}
+
+export type Misbehaviour =
+  /** Closes the connection; the repository never sees the request. */
+  | { kind: 'drop' }
+  /** Lets the repository carry the request out, then closes the connection without a byte of answer. */
+  | { kind: 'drop-reply' }
+  /** Answers this instead. */
+  | { kind: 'status'; status: number; headers?: Record<string, string>; body?: string }
+  /** Waits, then goes on normally. Ends early when the client leaves. */
+  | { kind: 'delay'; ms: number }
+  /** Never answers. */
+  | { kind: 'hang' }
+  /** Sends only the first bytes of the answer's body, then closes the connection. */
+  | { kind: 'truncate'; bytes: number }
+  /** Sends the answer with one byte of its body flipped. */
+  | { kind: 'corrupt'; atByte: number };
+
+export interface GitServerOptions {
+  /** Basic authentication is demanded when given. */
+  auth?: { user: string; token: string };
+}
+
+type Interceptor = (request: GitRequest) => Misbehaviour | undefined | Promise<Misbehaviour | undefined>;
+
+export class GitServer {
+  readonly root: string;
+  readonly counts: Record<RequestKind, number> = {
+    'info-refs': 0,
+    'ls-refs': 0,
+    fetch: 0,
+    'receive-pack': 0,
+    other: 0,
+  };
+  bytesIn = 0;
+  bytesOut = 0;
+  /** Asked before each request that passed authentication. */
+  onRequest: Interceptor | null = null;
+  auth: { user: string; token: string } | null;
+  readonly #dispose: () => void;
+  readonly #sockets = new Set<Socket>();
+  #server: Server | null = null;
+  #port = 0;
+
+  private constructor(root: string, dispose: () => void, options: GitServerOptions) {
+    this.root = root;
+    this.#dispose = dispose;
+    this.auth = options.auth ?? null;
+  }
+
+  static async start(options: GitServerOptions = {}): Promise<GitServer> {
+    const dir = makeTempDir('server');
+    const server = new GitServer(dir.path, () => dir.remove(), options);
+    await server.up();
+    return server;
+  }
+
+  /** A URL without credentials. */
+  url(name: string): string {
+    return `http://127.0.0.1:${this.#port}/${name}.git`;
+  }
+
+  repositoryPath(name: string): string {
+    return join(this.root, `${name}.git`);
+  }
+
+  /** Makes an empty bare repository that can be pushed to. Answers its path. */
+  async createRepository(name: string, options: { format?: 'sha1' | 'sha256'; branch?: string } = {}): Promise<string> {
+    const path = this.repositoryPath(name);
+    await initBare(path, options);
+    await git(path, ['config', 'http.receivepack', 'true']);
+    return path;
+  }
+
+  resetCounts(): void {
+    for (const kind of REQUEST_KINDS) this.counts[kind] = 0;
+    this.bytesIn = 0;
+    this.bytesOut = 0;
+  }
+
+  /** Listens, on the same port as before if there was one. */
+  async up(): Promise<void> {
+    if (this.#server) return;
+    const server = createServer((request, response) => {
+      this.#serve(request, response).catch((error: unknown) => response.destroy(error as Error));
+    });
+    server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(this.#port, '127.0.0.1', resolve);
+    });
+    this.#port = (server.address() as AddressInfo).port;
+    this.#server = server;
+  }
+
+  /** Stops listening and breaks every connection. The repositories stay. */
+  async down(): Promise<void> {
+    const server = this.#server;
+    if (!server) return;
+    this.#server = null;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  /** How many connections are open now. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  async stop(): Promise<void> {
+    await this.down();
+    this.#dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+    const raw = Buffer.concat(chunks);
+    this.bytesIn += raw.length;
+    const body = request.headers['content-encoding'] === 'gzip' ? gunzipSync(raw) : raw;
+    const url = new URL(request.url ?? '/', 'http://localhost');
+    const kind = requestKind(url, body);
+    this.counts[kind] += 1;
+    if (this.auth && !this.#authorised(request)) {
+      response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="test"' }).end('authentication required\n');
+      return;
+    }
+    const asked = await this.onRequest?.({
+      kind,
+      method: request.method ?? 'GET',
+      path: url.pathname,
+      headers: request.headers,
+      body,
+      number: this.counts[kind],
+    });
+    switch (asked?.kind) {
+      case 'drop':
+        request.socket.destroy();
+        return;
+      case 'hang':
+        return;
+      case 'status':
+        response.writeHead(asked.status, asked.headers ?? {}).end(asked.body ?? '');
+        return;
+      case 'delay':
+        await waitOrClose(asked.ms, request.socket);
+        break;
+      case undefined:
+      case 'drop-reply':
+      case 'truncate':
+      case 'corrupt':
+        break;
+    }
+    const answer = await this.#backend(request, url, body);
+    if (asked?.kind === 'drop-reply') {
+      request.socket.destroy();
+      return;
+    }
+    if (asked?.kind === 'corrupt') {
+      const at = Math.min(asked.atByte, answer.body.length - 1);
+      answer.body[at] = (answer.body[at] ?? 0) ^ 0xff;
+    }
+    this.bytesOut += answer.body.length;
+    response.writeHead(answer.status, answer.headers);
+    if (asked?.kind === 'truncate') {
+      response.write(answer.body.subarray(0, asked.bytes), () => request.socket.destroy());
+      return;
+    }
+    response.end(answer.body);
+  }
+
+  #authorised(request: IncomingMessage): boolean {
+    const expected = `Basic ${Buffer.from(`${this.auth?.user}:${this.auth?.token}`).toString('base64')}`;
+    return request.headers.authorization === expected;
+  }
+
+  #backend(
+    request: IncomingMessage,
+    url: URL,
+    body: Buffer,
+  ): Promise<{ status: number; headers: Record<string, string>; body: Buffer }> {
+    const protocol = request.headers['git-protocol'];
+    const child = spawn('git', ['http-backend'], {
+      env: hermeticEnv(this.root, {
+        GIT_PROJECT_ROOT: this.root,
+        GIT_HTTP_EXPORT_ALL: '1',
+        PATH_INFO: decodeURIComponent(url.pathname),
+        QUERY_STRING: url.search.slice(1),
+        REQUEST_METHOD: request.method ?? 'GET',
+        CONTENT_TYPE: request.headers['content-type'] ?? '',
+        CONTENT_LENGTH: String(body.length),
+        REMOTE_ADDR: '127.0.0.1',
+        ...(typeof protocol === 'string' ? { GIT_PROTOCOL: protocol } : {}),
+      }),
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    return new Promise((resolve, reject) => {
+      const out: Buffer[] = [];
+      child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+      child.on('error', reject);
+      child.on('close', () => resolve(parseCgi(Buffer.concat(out))));
+      child.stdin.on('error', () => undefined);
+      child.stdin.end(body);
+    });
+  }
+}
+
+function requestKind(url: URL, body: Buffer): RequestKind {
+  if (url.pathname.endsWith('/info/refs')) return 'info-refs';
+  if (url.pathname.endsWith('/git-receive-pack')) return 'receive-pack';
+  if (url.pathname.endsWith('/git-upload-pack')) {
+    return body.subarray(0, 64).includes('command=ls-refs') ? 'ls-refs' : 'fetch';
+  }
+  return 'other';
+}
+
+function parseCgi(output: Buffer): { status: number; headers: Record<string, string>; body: Buffer } {
+  const end = output.indexOf('\r\n\r\n');
+  if (end < 0) return { status: 500, headers: {}, body: Buffer.from('the backend gave no answer\n') };
+  const headers: Record<string, string> = {};
+  let status = 200;
+  for (const line of output.toString('latin1', 0, end).split('\r\n')) {
+    const colon = line.indexOf(':');
+    const name = line.slice(0, colon);
+    const value = line.slice(colon + 1).trim();
+    if (name.toLowerCase() === 'status') status = Number.parseInt(value, 10);
+    else headers[name] = value;
+  }
+  return { status, headers, body: output.subarray(end + 4) };
+}
+
+function waitOrClose(ms: number, socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      socket.off('close', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    socket.once('close', done);
+  });
+}
