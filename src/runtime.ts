@@ -33,6 +33,8 @@ export const systemClock: Clock = {
   },
 };
 
+export const systemRandomFraction: RandomFraction = () => Math.random();
+
 export const systemRandomHex: RandomHex = (bytes) => randomBytes(bytes).toString('hex');
 
 /** ISO 8601 in UTC with milliseconds. */

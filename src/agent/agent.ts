@@ -9,6 +9,7 @@
  */
 import type { Executor } from '../executor/executor.ts';
 import { GitError } from '../git/errors.ts';
+import type { Repository } from '../git/repository.ts';
 import type { ClaimBook } from '../ledger/claims.ts';
 import type { GridReader } from '../ledger/grid-view.ts';
 import type { Membership } from '../ledger/membership.ts';
@@ -27,10 +28,14 @@ const STOP_CONTAINERS_MS = 30_000;
 const PUBLISH_MS = 30_000;
 const GOODBYE_MS = 15_000;
 const MIN_NUDGE_MS = 50;
+/** A clone that is damaged again so soon after it was replaced has another cause than itself. */
+const REBUILD_PAUSE_MS = 60_000;
+const UPKEEP_INTERVAL_MS = 30 * 60_000;
 
 export interface AgentParts {
   joinParts: JoinParts;
   executor: Executor;
+  repository: Repository;
   reader: GridReader;
   membership: Membership;
   book: ClaimBook;
@@ -57,6 +62,9 @@ export class Agent {
   readonly #polling: Loop;
   readonly #beating: Loop;
   #cycles = 0;
+  #damage: GitError | null = null;
+  #rebuiltAtMs = Number.NEGATIVE_INFINITY;
+  #maintainedAtMs: number;
   #nudgeTimer = new AbortController();
   #stopRequested = false;
   #fatal: Error | null = null;
@@ -65,11 +73,16 @@ export class Agent {
   constructor(parts: AgentParts) {
     this.#parts = parts;
     const { clock, emit } = parts;
+    this.#maintainedAtMs = clock.monotonicMs();
     this.#polling = new Loop({
       intervalMs: parts.pullIntervalMs,
       clock,
       run: (signal) => this.#poll(signal),
-      onError: (error) => emit('poll.failed', { err: error }),
+      onError: (error) => {
+        this.noteFailure(error);
+        emit('poll.failed', { err: error });
+        if (this.#damage) this.nudge();
+      },
     });
     this.#beating = new Loop({
       intervalMs: parts.heartbeatIntervalMs,
@@ -86,6 +99,13 @@ export class Agent {
   /** Something may have changed: look now. */
   nudge(): void {
     this.#polling.nudge();
+  }
+
+  /** Told of every failure of Git: a damaged clone is replaced before the next cycle. */
+  noteFailure(error: unknown): void {
+    const damaged = error instanceof GitError && error.kind === 'corrupt-local';
+    const lately = this.#parts.clock.monotonicMs() - this.#rebuiltAtMs < REBUILD_PAUSE_MS;
+    if (damaged && !lately) this.#damage = error;
   }
 
   /** First call: finish what runs and leave. Second call: stop the containers now. */
@@ -147,6 +167,7 @@ export class Agent {
     this.#cycles += 1;
     const full = this.#cycles % healthCheckEvery === 0;
     await health.check({ full });
+    await this.#maintainClone(signal);
     const report = await cycle.run(signal);
     if (untilIdle && report.open === 0) {
       emit('worker.idle');
@@ -160,6 +181,20 @@ export class Agent {
       void clock.sleep(Math.max(MIN_NUDGE_MS, report.nextLookMs), cancelled).then(() => {
         if (!cancelled.aborted) this.nudge();
       });
+    }
+  }
+
+  async #maintainClone(signal: AbortSignal): Promise<void> {
+    const { clock, reader, repository, runner } = this.#parts;
+    if (this.#damage) {
+      const { message } = this.#damage;
+      this.#damage = null;
+      this.#rebuiltAtMs = clock.monotonicMs();
+      await repository.rebuild(message, signal);
+      reader.reset();
+    } else if (clock.monotonicMs() - this.#maintainedAtMs >= UPKEEP_INTERVAL_MS && runner.activeCount === 0) {
+      this.#maintainedAtMs = clock.monotonicMs();
+      await repository.upkeep(signal);
     }
   }
 

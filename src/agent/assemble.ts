@@ -3,7 +3,7 @@
  * runs in production and in a simulation.
  */
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Settings } from '../config/settings.ts';
 import type { Executor } from '../executor/executor.ts';
 import type { Repository } from '../git/repository.ts';
@@ -15,7 +15,7 @@ import { ClaimBook } from '../ledger/claims.ts';
 import { DeathWatch } from '../ledger/death-watch.ts';
 import { GridReader } from '../ledger/grid-view.ts';
 import { Membership } from '../ledger/membership.ts';
-import type { Namespace } from '../ledger/names.ts';
+import { type Namespace, namespaceOf } from '../ledger/names.ts';
 import { Observations } from '../ledger/observations.ts';
 import { Outbox } from '../ledger/outbox.ts';
 import { Publisher, type Retry } from '../ledger/publisher.ts';
@@ -30,7 +30,7 @@ import { Cycle } from './cycle.ts';
 import { Gate } from './gate.ts';
 import { HealthKeeper } from './health-keeper.ts';
 import { RecordingTurn } from './recording-turn.ts';
-import { discardLeftovers, namespaceOf } from './startup.ts';
+import { discardLeftovers } from './startup.ts';
 import { TaskRunner } from './task-runner.ts';
 
 /** How long each node in the recording order gives the one before it. */
@@ -97,6 +97,7 @@ export function assemble(options: AssembleOptions): Worker {
     onSettled: ({ swap }, outcome) => {
       if (outcome.kind === 'won') reader.apply(swap.ref, swap.to);
     },
+    onFailed: (error) => agent.noteFailure(error),
   });
   const push = publisher.push.bind(publisher);
   const gate = new Gate();
@@ -142,7 +143,8 @@ export function assemble(options: AssembleOptions): Worker {
       readDisks: async () => (dataRoot ? (await ports.sensors.readDisks([dataRoot])).disks : []),
     }),
     gate,
-    clonePath: settings.repoPath,
+    // The clone may not be there yet; its directory's file system is.
+    clonePath: settings.repoPath.startsWith(settings.stateDir) ? settings.stateDir : dirname(settings.repoPath),
     reconcile: async () => {
       // Before it has joined, the worker's own containers wait to be taken up again.
       if (agent.state === 'running') await discardLeftovers({ runner, emit }, await executor.findRuns(nodeId));
@@ -241,6 +243,7 @@ export function assemble(options: AssembleOptions): Worker {
       signal: publishing.signal,
     },
     executor,
+    repository,
     reader,
     membership,
     book,

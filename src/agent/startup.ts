@@ -2,7 +2,6 @@
  * Taking one's place in the grid: which namespace, whether the id is free, what an earlier run of this node left behind.
  */
 import type { Executor, FoundRun } from '../executor/executor.ts';
-import { refName } from '../git/oid.ts';
 import type { Repository } from '../git/repository.ts';
 import type { ClaimBook, HeldClaim, TaskFile } from '../ledger/claims.ts';
 import type { DeathWatch } from '../ledger/death-watch.ts';
@@ -16,24 +15,11 @@ import type { Clock } from '../runtime.ts';
 import type { NodeId } from '../task/id.ts';
 import type { TaskRunner } from './task-runner.ts';
 
-const [PREFERRED, FALLBACK] = NAMESPACES;
+const [, FALLBACK] = NAMESPACES;
 
 /** A state of affairs that only a person can change: the worker stops with exit code 2 and says so. */
 export class FatalError extends Error {
   override readonly name = 'FatalError';
-}
-
-/**
- * The namespace that the grid uses already; the preferred one in a grid without any state.
- * @throws GitError
- */
-export async function findNamespace(repository: Repository, signal?: AbortSignal): Promise<Namespace> {
-  const { refs } = await repository.listRefs(
-    NAMESPACES.map((namespace) => `${namespace}/`),
-    signal,
-  );
-  const used = (namespace: Namespace): boolean => [...refs.keys()].some((ref) => ref.startsWith(`${namespace}/`));
-  return used(FALLBACK) && !used(PREFERRED) ? FALLBACK : PREFERRED;
 }
 
 export interface JoinParts {
@@ -188,9 +174,4 @@ function matchRuns(
     const parsed = file && file.blob === state.specBlob ? parts.specs.get(file) : null;
     return parsed?.ok ? [{ oid: known.oid, state, run, task: parsed }] : [];
   });
-}
-
-/** For `DGRID_REF_NAMESPACE`. */
-export function namespaceOf(setting: string): Namespace | null {
-  return NAMESPACES.find((namespace) => namespace === refName(setting)) ?? null;
 }

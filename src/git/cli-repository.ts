@@ -94,7 +94,7 @@ export class CliRepository implements Repository {
   }
 
   /** Sizes of objects in the local clone, in bytes. Ids that are not there are absent. @throws GitError */
-  async readSizes(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, number>> {
+  async objectSizes(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, number>> {
     await this.#ensureClone(signal);
     return this.#clone.readSizes(oids, signal);
   }

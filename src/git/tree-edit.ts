@@ -1,6 +1,7 @@
 /**
  * Changes to a tree of any size, without a checkout and reading only the directories on the changed paths.
  */
+import { GitError } from './errors.ts';
 import { type GitObject, MODE_FILE, MODE_TREE, makeTree, parseTree, type TreeEntry } from './objects.ts';
 import type { ObjectFormat, Oid } from './oid.ts';
 
@@ -21,7 +22,7 @@ interface DirEdit {
 /**
  * @param root the tree to start from; null for an empty one.
  * @returns the new root, and the trees that did not exist before (the root among them, even when unchanged).
- * @throws RangeError on a path that is empty or contains `.`, `..` or an empty part; Error when a tree is not readable.
+ * @throws RangeError on a path that is empty or contains `.`, `..` or an empty part; GitError (`corrupt-local`) when a tree is not readable.
  */
 export async function editTree(
   root: Oid | null,
@@ -63,7 +64,7 @@ async function build(
   const entries = new Map<string, TreeEntry>();
   if (from) {
     const object = (await read([from])).get(from);
-    if (object?.type !== 'tree') throw new Error(`tree ${from} is not readable`);
+    if (object?.type !== 'tree') throw new GitError('corrupt-local', 'read', `tree ${from} is not readable`);
     for (const entry of parseTree(object.content, format)) entries.set(entry.name, entry);
   }
   for (const [name, file] of plan.files) {

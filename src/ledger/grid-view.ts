@@ -10,6 +10,7 @@
  *   not be read yet. Nobody acts on a null state.
  * - A view is never older than the listing that began at `listedAtMs`.
  */
+import { GitError } from '../git/errors.ts';
 import { type GitObject, parseCommit } from '../git/objects.ts';
 import { type Oid, type RefName, refName } from '../git/oid.ts';
 import type { RefListing, Repository } from '../git/repository.ts';
@@ -113,13 +114,22 @@ export class GridReader {
     else view.nodes.delete(parsed.id);
   }
 
-  /** @throws GitError; Error when the tip's tree is not readable. */
+  /** Forgets everything, so that the next refresh reads it anew: the local cache was thrown away. */
+  reset(): void {
+    this.#view = null;
+    this.#taskStates.clear();
+    this.#nodeStates.clear();
+  }
+
+  /** @throws GitError; of kind `corrupt-local` also when what was fetched is not readable. */
   async refresh(options: RefreshOptions = {}): Promise<GridView> {
     for (let round = 1; ; round += 1) {
       const view = await this.#refreshOnce(options);
       if (view) return view;
       // The branch moved between the listing and the fetch, and a shallow fetch brings only the newest commit.
-      if (round === MAX_REFRESH_ROUNDS) throw new Error(`the branch moved ${round} times while it was being read`);
+      if (round === MAX_REFRESH_ROUNDS) {
+        throw new GitError('corrupt-local', 'read', `the tip of the branch is not readable after ${round} fetches`);
+      }
     }
   }
 
@@ -208,7 +218,9 @@ export class GridReader {
   async #treeOf(tip: Oid): Promise<Oid | null> {
     const object = (await this.#repository.readObjects([tip])).get(tip);
     if (!object) return null;
-    if (object.type !== 'commit') throw new Error(`the branch holds a ${object.type}, not a commit`);
+    if (object.type !== 'commit') {
+      throw new GitError('corrupt-remote', 'read', `the branch holds a ${object.type}, not a commit`);
+    }
     return parseCommit(object.content).tree;
   }
 

@@ -1,10 +1,13 @@
 /** Where things live in a task repository. */
 import { type RefName, refName } from '../git/oid.ts';
+import type { Repository } from '../git/repository.ts';
 import { isNodeId, isTaskId, type NodeId, type TaskId } from '../task/id.ts';
 
 /** `refs/heads/dgrid` is the fallback for hosts that accept nothing but branches. */
 export const NAMESPACES = ['refs/dgrid', 'refs/heads/dgrid'] as const;
 export type Namespace = (typeof NAMESPACES)[number];
+
+const [PREFERRED, FALLBACK] = NAMESPACES;
 
 export const QUEUE_DIR = 'tasks/queue';
 export const COMPLETED_DIR = 'tasks/completed';
@@ -27,4 +30,22 @@ export function parseLedgerRef(namespace: Namespace, ref: string): LedgerRef | n
   if (kind === 'tasks' && isTaskId(id)) return { kind: 'task', id };
   if (kind === 'nodes' && isNodeId(id)) return { kind: 'node', id };
   return null;
+}
+
+/**
+ * The namespace that the grid uses already; the preferred one in a grid without any state.
+ * @throws GitError
+ */
+export async function findNamespace(repository: Repository, signal?: AbortSignal): Promise<Namespace> {
+  const { refs } = await repository.listRefs(
+    NAMESPACES.map((namespace) => `${namespace}/`),
+    signal,
+  );
+  const used = (namespace: Namespace): boolean => [...refs.keys()].some((ref) => ref.startsWith(`${namespace}/`));
+  return used(FALLBACK) && !used(PREFERRED) ? FALLBACK : PREFERRED;
+}
+
+/** For `DGRID_REF_NAMESPACE`. */
+export function namespaceOf(setting: string): Namespace | null {
+  return NAMESPACES.find((namespace) => namespace === setting) ?? null;
 }

@@ -51,6 +51,7 @@ export class Publisher {
   readonly #pushesPerMinute: number;
   readonly #signal: AbortSignal;
   readonly #onSettled: (request: PushRequest, outcome: SwapOutcome) => void;
+  readonly #onFailed: (error: unknown) => void;
   #pending: Pending[] = [];
   #running: Promise<void> | null = null;
   /** Monotonic starts of the pushes within the last minute. */
@@ -66,6 +67,7 @@ export class Publisher {
     pushesPerMinute: number;
     signal: AbortSignal;
     onSettled: (request: PushRequest, outcome: SwapOutcome) => void;
+    onFailed: (error: unknown) => void;
   }) {
     this.#repository = parts.repository;
     this.#clock = parts.clock;
@@ -74,6 +76,7 @@ export class Publisher {
     this.#pushesPerMinute = parts.pushesPerMinute;
     this.#signal = parts.signal;
     this.#onSettled = parts.onSettled;
+    this.#onFailed = parts.onFailed;
   }
 
   /** @throws GitError when, after all tries, nothing certain is known; the swap may or may not have been applied. */
@@ -103,6 +106,7 @@ export class Publisher {
       } catch (error) {
         this.failedPushes += 1;
         this.#emit('push.failed', { swaps: batch.length, err: error });
+        this.#onFailed(error);
         if (batch === this.#pending) this.#pending = [];
         for (const request of batch) request.reject(error);
       }

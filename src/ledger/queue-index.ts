@@ -2,6 +2,7 @@
  * What the branch says: which task files wait, and which tasks have their record already. Read from the tree of one
  * commit; directories that did not change since the last reading are not read again.
  */
+import { GitError } from '../git/errors.ts';
 import { type GitObject, MODE_TREE, parseTree, type TreeEntry } from '../git/objects.ts';
 import type { ObjectFormat, Oid } from '../git/oid.ts';
 import type { TreeReader } from '../git/tree-edit.ts';
@@ -87,7 +88,7 @@ export class QueueReader {
     this.#format = format;
   }
 
-  /** @param root the tree of the tip. @throws Error when a tree is not readable. */
+  /** @param root the tree of the tip. @throws GitError (`corrupt-local`) when a tree is not readable. */
   async readIndex(root: Oid): Promise<QueueIndex> {
     const rootEntries = await this.#entries(root);
     const tasks = childTree(rootEntries, 'tasks');
@@ -177,6 +178,6 @@ function childTree(entries: readonly TreeEntry[], name: string): Oid | null {
 
 function treeContent(objects: ReadonlyMap<Oid, GitObject>, tree: Oid): Buffer {
   const object = objects.get(tree);
-  if (object?.type !== 'tree') throw new Error(`tree ${tree} is not readable`);
+  if (object?.type !== 'tree') throw new GitError('corrupt-local', 'read', `tree ${tree} is not readable`);
   return object.content;
 }

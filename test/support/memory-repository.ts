@@ -68,6 +68,12 @@ export class MemoryRepository implements Repository {
     for (const object of objects) this.local.set(object.oid, object);
   }
 
+  async rebuild(): Promise<void> {
+    this.local.clear();
+  }
+
+  async upkeep(): Promise<void> {}
+
   async swapRefs(swaps: readonly RefSwap[]): Promise<ReadonlyMap<RefName, SwapVerdict>> {
     this.pushes += 1;
     const fault = this.onPush(swaps);

@@ -1,5 +1,7 @@
 import type { AddCommand } from '../program.ts';
 import { addConfigCommand } from './config.ts';
+import { addDoctorCommand } from './doctor.ts';
+import { addStartCommand } from './start.ts';
 
 /** The commands of `dgrid-worker`, in the order of its help. A new one is one more file here and one more line there. */
-export const WORKER_COMMANDS: readonly AddCommand[] = [addConfigCommand];
+export const WORKER_COMMANDS: readonly AddCommand[] = [addStartCommand, addDoctorCommand, addConfigCommand];

@@ -1,0 +1,184 @@
+/** The composition root: builds the adapters from the settings, joins them, and lets the worker run. */
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { assemble, type Worker } from './agent/assemble.ts';
+import type { Settings } from './config/settings.ts';
+import { isImageAllowed } from './executor/docker/allow-list.ts';
+import { DockerExecutor } from './executor/docker/docker-executor.ts';
+import { CliRepository } from './git/cli-repository.ts';
+import { GitError, RETRYABLE } from './git/errors.ts';
+import { InstanceLock } from './host/instance-lock.ts';
+import { machineId } from './host/machine-id.ts';
+import { Quota } from './host/quota.ts';
+import { Sensors } from './host/sensors.ts';
+import { findNamespace, type Namespace, namespaceOf } from './ledger/names.ts';
+import type { Retry } from './ledger/publisher.ts';
+import type { Emit } from './observe/events.ts';
+import { withRetry } from './retry.ts';
+import { type Clock, type RandomFraction, type RandomHex, systemRandomFraction, systemRandomHex } from './runtime.ts';
+
+/** Until the first listing has shown the remote's hash, a remote that is away is asked again at this pace. */
+const FIRST_CONTACT_PAUSE_MS = 10_000;
+
+export interface RunningWorker {
+  worker: Worker;
+  /** Resolves when the worker has stopped in order. */
+  done: Promise<void>;
+}
+
+export interface WorkerOptions {
+  settings: Settings;
+  untilIdle: boolean;
+  version: string;
+  clock: Clock;
+  emit: Emit;
+  operatorEnv: NodeJS.ProcessEnv;
+  /** Aborted when the worker is asked to stop before it has begun. */
+  signal: AbortSignal;
+}
+
+/**
+ * @throws InstanceLockError when another worker uses the state directory; GitError when the repository can't be had for a
+ *   reason that waiting won't mend; the file system's error when the state directory can't be used.
+ */
+export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
+  const { settings, clock, emit } = options;
+  const { nodeId, stateDir } = settings;
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  const lock = await InstanceLock.acquire({ stateDir, nodeId, clock });
+  try {
+    const randomHex: RandomHex = systemRandomHex;
+    const machine = await machineId({ stateDir, randomHex });
+    const repository = openRepository(settings, options);
+    const executor = new DockerExecutor({
+      settings: settings.docker,
+      gridId: gridIdOf(settings.git.repoUrl),
+      nodeId,
+      maxOutputBytes: settings.maxOutputBytes,
+      ownedImagesFile: join(stateDir, 'images.json'),
+      clock,
+      randomHex,
+      emit,
+    });
+    const sensors = new Sensors({ clock });
+    const quota = await Quota.open({
+      path: join(stateDir, 'quota.json'),
+      maxPerHour: settings.maxTasksPerHour,
+      clock,
+      emit,
+    });
+    const namespace =
+      namespaceOf(settings.refNamespace) ?? (await firstContact(repository, clock, emit, options.signal));
+    const worker = assemble({
+      settings,
+      ports: {
+        repository,
+        executor,
+        sensors,
+        quota,
+        retry: retryOf(settings, clock, emit, systemRandomFraction),
+        clock,
+        randomHex,
+        emit,
+      },
+      machine,
+      namespace,
+      allowsImage: (image) => isImageAllowed(image, settings.docker.allowedImages),
+      version: options.version,
+      description: { ...(await sensors.describe()) },
+      untilIdle: options.untilIdle,
+    });
+    const http = await startHttp(settings, worker);
+    const done = worker.agent.run().finally(async () => {
+      await http?.close();
+      await lock.release();
+    });
+    return { worker, done };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+/** For one-off uses too, as `doctor`. */
+export function openRepository(
+  settings: Pick<Settings, 'git' | 'repoPath'>,
+  parts: { clock: Clock; emit: Emit; operatorEnv: NodeJS.ProcessEnv },
+): CliRepository {
+  return new CliRepository({
+    settings: settings.git,
+    path: settings.repoPath,
+    clock: parts.clock,
+    emit: parts.emit,
+    random: systemRandomFraction,
+    operatorEnv: parts.operatorEnv,
+  });
+}
+
+/** Names the grid on the containers' labels: two grids on one engine keep their hands off each other's. */
+export function gridIdOf(repoUrl: string): string {
+  return createHash('sha256').update(repoUrl).digest('hex').slice(0, 16);
+}
+
+async function firstContact(
+  repository: CliRepository,
+  clock: Clock,
+  emit: Emit,
+  signal: AbortSignal,
+): Promise<Namespace> {
+  for (;;) {
+    try {
+      return await findNamespace(repository, signal);
+    } catch (error) {
+      const waits = error instanceof GitError && RETRYABLE[error.kind] && error.kind !== 'unknown';
+      if (!waits || signal.aborted) throw error;
+      emit('poll.failed', { err: error });
+      await clock.sleep(FIRST_CONTACT_PAUSE_MS, signal);
+    }
+  }
+}
+
+function retryOf(settings: Settings, clock: Clock, emit: Emit, random: RandomFraction): Retry {
+  return (operation, attempt, signal) =>
+    withRetry(
+      attempt,
+      { attempts: settings.git.retryAttempts, baseMs: settings.git.retryBaseMs, retryable: RETRYABLE },
+      {
+        clock,
+        emit,
+        random,
+        operation,
+        signal,
+        aborted: (cause) => new GitError('aborted', operation, `${operation} was aborted`, { cause }),
+      },
+    );
+}
+
+async function startHttp(settings: Settings, worker: Worker): Promise<{ close: () => Promise<void> } | null> {
+  if (settings.httpPort === 0) return null;
+  // Loaded when it is used: a box without the pages does not pay for them.
+  const { startHttpServer } = await import('./observe/http/server.ts');
+  return startHttpServer({
+    host: settings.httpHost,
+    port: settings.httpPort,
+    source: {
+      reasons: () =>
+        worker.agent.state === 'running'
+          ? worker.gate.reasons
+          : [{ reason: worker.agent.state, text: `the worker is ${worker.agent.state}` }, ...worker.gate.reasons],
+      details: () => ({
+        node: settings.nodeId,
+        state: worker.agent.state,
+        incarnation: worker.membership.incarnation,
+        running: worker.runner.activeTasks,
+        tasks_finished: worker.runner.tasksFinished,
+        results_unpublished: worker.book.unpublishedCount,
+        results_dropped: worker.book.resultsDropped,
+        failed_pushes: worker.publisher.failedPushes,
+        queued: worker.reader.view.queue.files.size,
+        last_health_check: worker.health.lastCheck,
+      }),
+    },
+  });
+}
