@@ -11,7 +11,7 @@ import type { Clock, RandomFraction } from './runtime.ts';
 const SPREAD = 0.2;
 /** No host gets to put us to sleep for longer. */
 export const MAX_RETRY_AFTER_MS = 5 * 60_000;
-export const MAX_RETRY_DELAY_MS = 5 * 60_000;
+const MAX_RETRY_DELAY_MS = 5 * 60_000;
 
 /** An error that can be judged: GitError, and others of its shape. */
 export interface KindedError extends Error {

@@ -14,7 +14,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { inspect } from 'node:util';
-import { type SimpleGitOptions, simpleGit } from 'simple-git';
+import { GitConstructError, type SimpleGitOptions, simpleGit } from 'simple-git';
 import type { Emit } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
 import { classify, type Ending } from './classify.ts';
@@ -247,7 +247,9 @@ export class GitCommand {
   ): GitError {
     const exitCode = run.result?.exitCode ?? null;
     const failureText = failure instanceof Error ? redact(failure.message, secrets) : '';
-    const kind = classify({ exitCode, stderr: stderr || failureText, ending: run.ending });
+    // simple-git looks for the working directory before it starts anything.
+    const noDirectory = failure instanceof GitConstructError;
+    const kind = noDirectory ? 'local-io' : classify({ exitCode, stderr: stderr || failureText, ending: run.ending });
     const cause = new GitExit(exitCode, stderr || failureText);
     const message = messageFor(operation, kind, run.ending, deadlineMs, stderr || failureText);
     return new GitError(kind, operation, message, { cause });

@@ -12,7 +12,7 @@ import { gunzipSync } from 'node:zlib';
 import { git, initBare } from './git.ts';
 import { hermeticEnv, makeTempDir } from './temp.ts';
 
-export const REQUEST_KINDS = ['info-refs', 'ls-refs', 'fetch', 'receive-pack', 'other'] as const;
+const REQUEST_KINDS = ['info-refs', 'ls-refs', 'fetch', 'receive-pack', 'other'] as const;
 export type RequestKind = (typeof REQUEST_KINDS)[number];
 
 export interface GitRequest {

@@ -9,7 +9,7 @@ export interface GitRunOptions {
 }
 
 /** Runs git in `cwd` and answers its standard output. @throws Error with the standard error in its message. */
-export function gitBytes(cwd: string, args: readonly string[], options: GitRunOptions = {}): Promise<Buffer> {
+function gitBytes(cwd: string, args: readonly string[], options: GitRunOptions = {}): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const child = execFile(
       'git',

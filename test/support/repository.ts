@@ -13,10 +13,10 @@ export interface RecordedEvent {
 export interface TestRepository {
   repository: CliRepository;
   events: RecordedEvent[];
-  named(name: EventName): RecordedEvent[];
+  named: (name: EventName) => RecordedEvent[];
 }
 
-export function gitSettings(repoUrl: string, overrides: Partial<GitSettings> = {}): GitSettings {
+function gitSettings(repoUrl: string, overrides: Partial<GitSettings> = {}): GitSettings {
   return {
     repoUrl,
     branch: null,
