@@ -312,7 +312,7 @@ describe('CliRepository and its clone', () => {
     const found = await repository.readObjects([...blobs.map((blob) => blob.oid), missing]);
     expect(found.size).toBe(500);
     for (const blob of blobs) expect(found.get(blob.oid)?.content).toEqual(blob.content);
-    const sizes = await repository.readSizes([blobs[7]?.oid as Oid, missing]);
+    const sizes = await repository.objectSizes([blobs[7]?.oid as Oid, missing]);
     expect([...sizes.values()]).toEqual([blobs[7]?.content.length]);
   });
 

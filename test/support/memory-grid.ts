@@ -213,12 +213,3 @@ export class MemoryGrid {
     return [...this.remote.refs.keys()].filter((ref) => ref.startsWith('refs/dgrid/tasks/'));
   }
 }
-
-/** Waits for a condition that other processes or loops bring about; looks every few milliseconds. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, boundMs = 8_000): Promise<void> {
-  const endMs = performance.now() + boundMs;
-  while (!(await holds())) {
-    if (performance.now() > endMs) throw new Error(`waited ${boundMs} ms in vain: ${what}`);
-    await systemClock.sleep(5);
-  }
-}

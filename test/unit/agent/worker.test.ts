@@ -1,9 +1,10 @@
 /** Whole workers on a repository in memory: the protocol's promises, without git and without an engine. */
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemClock } from '../../../src/runtime.ts';
-import { MemoryGrid, type TestWorker, until } from '../../support/memory-grid.ts';
+import { MemoryGrid, type TestWorker } from '../../support/memory-grid.ts';
 import { StubEngine } from '../../support/stub-executor.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { until } from '../../support/until.ts';
 
 async function grid(): Promise<MemoryGrid> {
   return new MemoryGrid(await temporaryDirectory());

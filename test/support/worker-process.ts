@@ -1,0 +1,130 @@
+/** The real `dgrid-worker start` as a process of its own, with its log read line by line. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { EVENTS, type EventName } from '../../src/observe/events.ts';
+import { hermeticEnv } from './temp.ts';
+import { until } from './until.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../bin/dgrid-worker');
+
+export interface LogEntry {
+  event: EventName;
+  msg: string;
+  time: string;
+  [field: string]: unknown;
+}
+
+export interface WorkerProcessOptions {
+  /** Its state directory is kept between runs of the same name. */
+  directory: string;
+  name: string;
+  repoUrl: string;
+  dockerHost: string;
+  env?: Readonly<Record<string, string>>;
+  args?: readonly string[];
+}
+
+export class WorkerProcess {
+  readonly name: string;
+  readonly log: LogEntry[] = [];
+  /** Everything the process said, also what is no log entry. */
+  output = '';
+  readonly child: ChildProcess;
+  readonly #exited: Promise<number | null>;
+
+  private constructor(name: string, child: ChildProcess) {
+    this.name = name;
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      if (!stream) continue;
+      createInterface({ input: stream }).on('line', (line) => this.#take(line));
+    }
+    this.#exited = once(child, 'close').then(([code]) => code as number | null);
+  }
+
+  static start(options: WorkerProcessOptions): WorkerProcess {
+    const home = join(options.directory, options.name);
+    mkdirSync(home, { recursive: true });
+    const env = hermeticEnv(home, {
+      DGRID_REPO_URL: options.repoUrl,
+      DGRID_STATE_DIR: join(home, 'state'),
+      NODE_ID: options.name,
+      DOCKER_HOST: options.dockerHost,
+      HTTP_PORT: '0',
+      LOG_FORMAT: 'json',
+      PULL_INTERVAL: '1',
+      HEARTBEAT_INTERVAL: '2',
+      RECORD_DELAY: '1',
+      DOCKER_MEMORY: '64m',
+      DOCKER_WORK_SIZE: '16m',
+      // The machine that runs the tests is busy; what thresholds do has tests of its own.
+      MAX_CPU_PERCENT: '100',
+      MAX_MEMORY_PERCENT: '100',
+      MAX_DISK_PERCENT: '100',
+      ...options.env,
+    });
+    const child = spawn(PROGRAM, ['start', ...(options.args ?? [])], {
+      cwd: home,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    return new WorkerProcess(options.name, child);
+  }
+
+  get pid(): number {
+    if (this.child.pid === undefined) throw new Error('the worker process could not be started');
+    return this.child.pid;
+  }
+
+  entries(event: EventName): LogEntry[] {
+    return this.log.filter((entry) => entry.event === event);
+  }
+
+  /** Waits for a log entry, past or future. @throws Error with the whole log when the process ends before, or in vain. */
+  async logged(
+    event: EventName,
+    matches: (entry: LogEntry) => boolean = () => true,
+    boundMs = 30_000,
+  ): Promise<LogEntry> {
+    const found = (): LogEntry | undefined => this.entries(event).find(matches);
+    await until(`${this.name}: ${EVENTS[event].message}`, () => found() !== undefined || this.ended, boundMs).catch(
+      (error: unknown) => {
+        throw new Error(`${String(error)}\n${this.output}`, { cause: error });
+      },
+    );
+    const entry = found();
+    if (!entry) throw new Error(`${this.name} ended without "${EVENTS[event].message}"\n${this.output}`);
+    return entry;
+  }
+
+  get ended(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  /** The exit code, or null after a signal. */
+  exit(): Promise<number | null> {
+    return this.#exited;
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    if (!this.ended) this.child.kill(signal);
+    return this.#exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop('SIGKILL');
+  }
+
+  #take(line: string): void {
+    this.output += `${line}\n`;
+    if (!line.startsWith('{')) return;
+    try {
+      this.log.push(JSON.parse(line) as LogEntry);
+    } catch {
+      // Part of something else; it stays in `output`.
+    }
+  }
+}
