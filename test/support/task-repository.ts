@@ -20,13 +20,13 @@ export class TaskRepository {
     return this.commit(Object.fromEntries(files), 'queue');
   }
 
-  commit(files: Readonly<Record<string, string | Buffer | null>>, message: string): Promise<string> {
+  commit(files: Readonly<Record<string, string | Buffer | null>>, message = 'change'): Promise<string> {
     return commitFiles(this.path, files, { ref: this.ref, message });
   }
 
   async files(): Promise<string[]> {
-    const out = await git(this.path, ['ls-tree', '-r', '--name-only', this.ref]).catch(() => '');
-    return out.split('\n').filter((path) => path !== '');
+    const out = await git(this.path, ['ls-tree', '-r', '-z', '--name-only', this.ref]).catch(() => '');
+    return out.split('\0').filter((path) => path !== '');
   }
 
   async queued(): Promise<string[]> {
