@@ -97,7 +97,7 @@ export class ClaimBook {
           takeovers: (before?.takeovers ?? 0) + (before?.state === 'claimed' ? 1 : 0),
           specBlob: candidate.file.blob,
         },
-        candidate.from?.oid ?? null,
+        before && candidate.from ? { oid: candidate.from.oid, state: before.state } : null,
       );
       const outcome = await this.#swap(candidate.taskId, candidate.from?.oid ?? null, written, 'claim').catch(
         // Nothing certain: if it was applied, a later view shows the stray claim, and it is taken up then.
@@ -130,7 +130,7 @@ export class ClaimBook {
     const { nonce: _, ...facts } = known.state;
     const written = this.#parts.writer.task<ClaimedState>(
       { ...facts, incarnation: this.#parts.incarnation() },
-      known.oid,
+      { oid: known.oid, state: 'claimed' },
     );
     const outcome = await this.#swap(known.state.taskId, known.oid, written, 'claim');
     return outcome.kind === 'won'
@@ -165,7 +165,7 @@ export class ClaimBook {
         waitReason: 'handed-back',
         delayMs: 0,
       },
-      known.oid,
+      { oid: known.oid, state: 'claimed' },
     );
     await this.#swap(known.state.taskId, known.oid, written, 'result');
   }
@@ -244,7 +244,7 @@ export class ClaimBook {
         waitReason: how.waitReason,
         delayMs: how.delayMs,
       },
-      claim.oid,
+      { oid: claim.oid, state: 'claimed' },
     );
     const outcome = await this.#swap(claim.taskId, claim.oid, written, 'result');
     this.#forget(claim);
@@ -260,7 +260,7 @@ export class ClaimBook {
     const { record } = result;
     const written = this.#parts.writer.task<FinishedState>(
       { ...factsOf(claim.state), state: 'finished', status: record.status, reason: record.reason },
-      claim.oid,
+      { oid: claim.oid, state: 'claimed' },
       result,
     );
     claim.stage = 'publishing';

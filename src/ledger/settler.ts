@@ -100,7 +100,7 @@ export class Settler {
         status: 'failed',
         reason: verdict.reason,
       },
-      verdict.from?.oid ?? null,
+      verdict.from && { oid: verdict.from.oid, state: verdict.from.state.state },
       result,
     );
     reader.remember(written.commit, written.state);

@@ -2,6 +2,7 @@
 import { type GitObject, type Identity, MODE_FILE, makeBlob, makeCommit, makeTree } from '../git/objects.ts';
 import type { ObjectFormat, Oid } from '../git/oid.ts';
 import type { Clock, RandomHex } from '../runtime.ts';
+import { isLegalMove, type TaskStateName } from '../task/lifecycle.ts';
 import type { TaskResult } from '../task/result.ts';
 import { encodeNodeState, encodeTaskState, type NodeState, type TaskState } from './state-codec.ts';
 
@@ -43,14 +44,17 @@ export class StateWriter {
   }
 
   /**
-   * @param parent the state before this one; null when there was none.
+   * @param before the state that this one replaces; null when there was none.
+   * @throws Error when the lifecycle does not allow the move: a mistake in the code, never in the data.
    * @param result the files of a finished task.
    */
   task<S extends TaskState>(
     facts: WithoutNonce<S>,
-    parent: Oid | null,
+    before: { oid: Oid; state: TaskStateName } | null,
     result: TaskResult | null = null,
   ): WrittenState & { state: S } {
+    const from = before?.state ?? 'absent';
+    if (!isLegalMove(from, facts.state)) throw new Error(`a task cannot go from ${from} to ${facts.state}`);
     const state = { ...facts, nonce: this.#randomHex(NONCE_BYTES) } as unknown as S;
     const format = this.#format();
     const files = result ? resultFiles(result) : [];
@@ -59,7 +63,7 @@ export class StateWriter {
       files.map(({ name }, index) => ({ mode: MODE_FILE, name, oid: (blobs[index] as GitObject).oid })),
       format,
     );
-    const commit = this.commit(tree.oid, parent ? [parent] : [], encodeTaskState(state));
+    const commit = this.commit(tree.oid, before ? [before.oid] : [], encodeTaskState(state));
     return { state, commit, objects: [...blobs, tree, commit] };
   }
 

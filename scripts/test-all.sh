@@ -1,0 +1,18 @@
+#!/bin/sh
+# Every test, from a fresh checkout. The tests of the worker as a whole use real Git servers and a container engine of
+# their own, which needs root.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
+
+if is_root_on_debian; then
+  install_packages docker.io busybox-static openssh-server debootstrap e2fsprogs util-linux ca-certificates git
+else
+  [ "$(id -u)" = 0 ] || fail "The full tests start container engines and mount file systems of their own, so they need root.
+Without root, run the unit tests: npm test"
+  for tool in dockerd busybox sshd debootstrap mkfs.ext4 setsid git; do
+    command -v "$tool" >/dev/null || fail "$tool is missing: install it (on Debian and Ubuntu this script does it by itself)"
+  done
+fi
+ensure_dependencies
+npm exec --no -- vitest run "$@"
