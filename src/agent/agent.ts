@@ -88,7 +88,10 @@ export class Agent {
       intervalMs: parts.heartbeatIntervalMs,
       clock,
       run: () => this.#beat(),
-      onError: (error) => emit('node.heartbeat-failed', { err: error }),
+      onError: (error) => {
+        emit('node.heartbeat-failed', { err: error });
+        if (error instanceof FatalError) this.#failFor(error);
+      },
     });
   }
 
@@ -204,11 +207,9 @@ export class Agent {
     const { book, emit, gate, joinParts, runner } = this.#parts;
     if (outcome === 'conflict') {
       emit('node.id-conflict', { node: joinParts.nodeId });
-      this.#fatal = new FatalError(
-        `another machine works under the node id ${joinParts.nodeId}; give one of them another NODE_ID`,
+      this.#failFor(
+        new FatalError(`another machine works under the node id ${joinParts.nodeId}; give one of them another NODE_ID`),
       );
-      runner.stopAll('fenced');
-      this.requestStop();
       return;
     }
     // Declared dead: others may have our tasks already. Nothing may run on under the old incarnation.
@@ -221,6 +222,13 @@ export class Agent {
     await rejoin(joinParts);
     gate.open('registration');
     this.nudge();
+  }
+
+  /** Nothing of what runs here will be accepted any more. */
+  #failFor(error: FatalError): void {
+    this.#fatal ??= error;
+    this.#parts.runner.stopAll('fenced');
+    if (!this.#stopRequested) this.requestStop();
   }
 
   async #shutDown(): Promise<void> {

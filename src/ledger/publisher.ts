@@ -83,9 +83,7 @@ export class Publisher {
   push(request: PushRequest): Promise<SwapOutcome> {
     const { promise, resolve, reject } = Promise.withResolvers<SwapOutcome>();
     this.#pending.push({ ...request, resolve, reject });
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null;
-    });
+    this.#running ??= this.#run();
     return promise;
   }
 
@@ -111,6 +109,8 @@ export class Publisher {
         for (const request of batch) request.reject(error);
       }
     }
+    // In the same turn as the last look at the queue: a request made later must find nobody running.
+    this.#running = null;
   }
 
   #takeBatch(): Pending[] {

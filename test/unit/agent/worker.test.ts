@@ -1,7 +1,10 @@
 /** Whole workers on a repository in memory: the protocol's promises, without git and without an engine. */
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { makeCommit, makeTree } from '../../../src/git/objects.ts';
+import { refName } from '../../../src/git/oid.ts';
 import { systemClock } from '../../../src/runtime.ts';
-import { MemoryGrid, type TestWorker } from '../../support/memory-grid.ts';
+import { taskId } from '../../../src/task/id.ts';
+import { MemoryGrid, type TestWorker, testSettings } from '../../support/memory-grid.ts';
 import { StubEngine } from '../../support/stub-executor.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { until } from '../../support/until.ts';
@@ -275,5 +278,82 @@ describe('a worker', () => {
     expect(engine.starts).toHaveLength(3);
     await stop(second);
     expect(second.events.named('worker.summary')[0]).toMatchObject({ tasks_executed_this_hour: 3 });
+  });
+
+  it('pulls in every poll when it is told not to be smart', async () => {
+    const g = await grid();
+    await g.queue({ one: { script: 'exit 0' } });
+    const worker = await g.startWorker('a', { settings: { useSmartPolling: false } });
+    await until('some polls', () => worker.events.named('poll.pulling').length >= 5);
+    expect(worker.events.named('poll.skipped')).toEqual([]);
+    await stop(worker);
+  });
+
+  it('leaves a state of a newer format alone, and says so', async () => {
+    const g = await grid();
+    await g.queue({ future: { script: 'exit 0' }, present: { script: 'exit 0' } });
+    const tree = makeTree([], 'sha1');
+    const who = { name: 'x', email: 'x@example.org', seconds: 0 };
+    const message = 'claimed\n\nDGrid-Format: 2\nDGrid-Kind: task\n';
+    const commit = makeCommit({ tree: tree.oid, parents: [], author: who, committer: who, message }, 'sha1');
+    for (const object of [tree, commit]) g.remote.objects.set(object.oid, object);
+    g.remote.refs.set(refName('refs/dgrid/tasks/future'), commit.oid);
+    const worker = await g.startWorker('a');
+    await until('the other record', async () => (await g.record('present')) !== null);
+    await stop(worker);
+    expect(worker.events.named('task.newer-format')).toEqual([{ task: 'future', format: 2 }]);
+    expect(g.remote.refs.get(refName('refs/dgrid/tasks/future'))).toBe(commit.oid);
+    expect(worker.engine.starts.map(({ taskId }) => taskId)).toEqual(['present']);
+  });
+
+  it('keeps a task file that was changed after it was claimed', async () => {
+    const g = await grid();
+    await g.queue({ edited: { script: 'sleep 300' } });
+    const worker = await g.startWorker('a');
+    await until('the task to run', () => worker.engine.starts.length === 1);
+    await g.queue({ edited: { script: 'exit 0' } });
+    worker.agent.nudge();
+    await until('the record', async () => (await g.record('edited')) !== null);
+    expect((await g.record('edited'))?.task).toEqual({ task_id: 'edited', script: 'sleep 300' });
+    expect((await g.index()).files.has(taskId('edited'))).toBe(true);
+    await until('it to be told', () => worker.events.named('queue.already-recorded').length > 0);
+    await stop(worker);
+    expect(worker.engine.starts).toHaveLength(1);
+  });
+
+  it('gives a task up that takes one node after the other down with it', async () => {
+    const g = await grid();
+    await g.queue({ poison: { script: 'vanish' } });
+    const worker = await g.startWorker('a', { untilIdle: true, settings: { maxTakeovers: 0 } });
+    await worker.done;
+    expect(await g.record('poison')).toMatchObject({ status: 'failed', reason: 'lost' });
+  });
+
+  it('leaves a task to a node that has its labels', async () => {
+    const g = await grid();
+    await g.queue({ special: { script: 'exit 0', requires: ['gpu'] } });
+    const plain = await g.startWorker('plain');
+    await until('some polls', () => plain.events.named('poll.skipped').length > 3);
+    expect(plain.engine.starts).toEqual([]);
+    const gpu = await g.startWorker('gpu', { settings: { nodeLabels: ['gpu'] } });
+    await until('the record', async () => (await g.record('special')) !== null);
+    expect((await g.record('special'))?.node_id).toBe('gpu');
+    await Promise.all([stop(plain), stop(gpu)]);
+  });
+
+  it('names an image that cannot be had, and a program that is not there', async () => {
+    const g = await grid();
+    await g.queue({ image: { script: 'exit 0', image: 'missing:1' }, program: { script: 'unstartable' } });
+    const worker = await g.startWorker('a', {
+      untilIdle: true,
+      settings: { docker: { ...testSettings('', 'a').docker, allowedImages: ['busybox:stable', 'missing:1'] } },
+    });
+    await worker.done;
+    expect(await g.record('image')).toMatchObject({ reason: 'image-unavailable', exit_code: null });
+    expect(await g.record('program')).toMatchObject({
+      reason: 'exit-code',
+      exit_code: 127,
+      message: 'no such program',
+    });
   });
 });

@@ -1,0 +1,71 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { makeBlob, makeTree } from '../../../src/git/objects.ts';
+import { refName } from '../../../src/git/oid.ts';
+import { Outbox, type OutboxEntry } from '../../../src/ledger/outbox.ts';
+import { taskId } from '../../../src/task/id.ts';
+import { recordEvents } from '../../support/recorded-events.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+function entry(name: string): OutboxEntry {
+  const blob = makeBlob(Buffer.from([0, 255, 10, 13, 0]), 'sha1');
+  const tree = makeTree([{ mode: '100644', name, oid: blob.oid }], 'sha1');
+  return {
+    taskId: taskId(name),
+    swap: { ref: refName(`refs/dgrid/tasks/${name}`), from: blob.oid, to: tree.oid },
+    objects: [blob, tree],
+  };
+}
+
+describe('outbox', () => {
+  it('gives back after a restart what was put in, byte for byte', async () => {
+    const dir = join(await temporaryDirectory(), 'outbox');
+    const { emit } = recordEvents();
+    const [a, b] = [entry('a'), entry('b')];
+    const before = new Outbox(dir, emit);
+    await before.add(a, 'sha1');
+    await before.add(b, 'sha1');
+    await before.remove(a);
+    const after = new Outbox(dir, emit);
+    expect(await after.load()).toEqual([b]);
+    expect(await after.count()).toBe(1);
+  });
+
+  it('is empty where there is none', async () => {
+    const outbox = new Outbox(join(await temporaryDirectory(), 'none'), recordEvents().emit);
+    expect(await outbox.load()).toEqual([]);
+    expect(await outbox.count()).toBe(0);
+  });
+
+  it('sets a damaged entry aside, wherever the damage is, and keeps the others', async () => {
+    const dir = join(await temporaryDirectory(), 'outbox');
+    const events = recordEvents();
+    const outbox = new Outbox(dir, events.emit);
+    await outbox.add(entry('whole'), 'sha1');
+    await outbox.add(entry('hurt'), 'sha1');
+    const name = (await readdir(dir)).find((each) => each.startsWith('hurt')) as string;
+    const bytes = await readFile(join(dir, name));
+    for (const damaged of [
+      bytes.subarray(0, bytes.length - 1),
+      Buffer.concat([bytes, Buffer.from('x')]),
+      Buffer.from(bytes.map((byte, at) => (at === bytes.length - 3 ? byte ^ 1 : byte))),
+      Buffer.from('not json\n'),
+      Buffer.alloc(0),
+    ]) {
+      await writeFile(join(dir, name), damaged);
+      expect((await outbox.load()).map(({ taskId: id }) => id)).toEqual(['whole']);
+      expect(await readdir(dir)).toContain(`${name}.damaged`);
+    }
+    expect(events.named('outbox.damaged')).toHaveLength(5);
+  });
+
+  it('forgets what a crash left half written', async () => {
+    const dir = join(await temporaryDirectory(), 'outbox');
+    const outbox = new Outbox(dir, recordEvents().emit);
+    await outbox.add(entry('a'), 'sha1');
+    await writeFile(join(dir, 'b.123.result.new'), 'half');
+    expect((await outbox.load()).map(({ taskId: id }) => id)).toEqual(['a']);
+    expect(await readdir(dir)).toHaveLength(1);
+  });
+});

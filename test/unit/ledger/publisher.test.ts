@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest';
+import { GitError } from '../../../src/git/errors.ts';
+import { type GitObject, makeBlob } from '../../../src/git/objects.ts';
+import { type Oid, type RefName, refName } from '../../../src/git/oid.ts';
+import type { RefSwap } from '../../../src/git/repository.ts';
+import { Publisher, type PushPriority, type Retry } from '../../../src/ledger/publisher.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { MemoryRemote, MemoryRepository } from '../../support/memory-repository.ts';
+import { recordEvents } from '../../support/recorded-events.ts';
+
+const ref = (name: string): RefName => refName(`refs/dgrid/tasks/${name}`);
+const blob = (text: string): GitObject => makeBlob(text, 'sha1');
+const once: Retry = (_operation, attempt) => attempt(1);
+const thrice: Retry = async (_operation, attempt) => {
+  for (let tryNumber = 1; ; tryNumber += 1) {
+    try {
+      return await attempt(tryNumber);
+    } catch (error) {
+      if (tryNumber === 3) throw error;
+    }
+  }
+};
+
+function setUp(options: { retry?: Retry; pushesPerMinute?: number } = {}) {
+  const remote = new MemoryRemote();
+  const repository = new MemoryRepository(remote);
+  const clock = new ManualClock();
+  const events = recordEvents();
+  const failures: unknown[] = [];
+  const sent: RefSwap[][] = [];
+  repository.onPush = (swaps) => {
+    sent.push([...swaps]);
+    return 'none';
+  };
+  const publisher = new Publisher({
+    repository,
+    clock,
+    retry: options.retry ?? once,
+    emit: events.emit,
+    pushesPerMinute: options.pushesPerMinute ?? 0,
+    signal: new AbortController().signal,
+    onSettled: () => undefined,
+    onFailed: (error) => failures.push(error),
+  });
+  const push = (name: string, from: Oid | null, object: GitObject | null, priority: PushPriority = 'claim') =>
+    publisher.push({
+      swap: { ref: name.startsWith('refs/') ? refName(name) : ref(name), from, to: object?.oid ?? null },
+      objects: object ? [object] : [],
+      priority,
+    });
+  return { remote, repository, clock, events, failures, sent, publisher, push };
+}
+
+describe('publisher', () => {
+  it('sends what was asked for in one turn with one push, most important first', async () => {
+    const { push, sent } = setUp();
+    await Promise.all([
+      push('c', null, blob('c'), 'heartbeat'),
+      push('b', null, blob('b'), 'claim'),
+      push('a', null, blob('a'), 'result'),
+    ]);
+    expect(sent.map((swaps) => swaps.map((swap) => swap.ref))).toEqual([[ref('a'), ref('b'), ref('c')]]);
+  });
+
+  it('pushes a recording alone, after results and before claims', async () => {
+    const { push, sent } = setUp();
+    await Promise.all([
+      push('claim', null, blob('1'), 'claim'),
+      push('refs/heads/main', null, blob('2'), 'record'),
+      push('result', null, blob('3'), 'result'),
+    ]);
+    expect(sent.map((swaps) => swaps.map((swap) => swap.ref))).toEqual([
+      [ref('result'), ref('claim')],
+      ['refs/heads/main'],
+    ]);
+  });
+
+  it('never puts a ref into a push twice', async () => {
+    const { push, sent, remote } = setUp();
+    const [first, second] = [blob('1'), blob('2')];
+    const outcomes = await Promise.all([push('a', null, first), push('a', first.oid, second)]);
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['won', 'won']);
+    expect(sent).toHaveLength(2);
+    expect(remote.refs.get(ref('a'))).toBe(second.oid);
+  });
+
+  it('tells the loser what the ref holds', async () => {
+    const { push, remote } = setUp();
+    const theirs = blob('theirs');
+    remote.refs.set(ref('a'), theirs.oid);
+    expect(await push('a', null, blob('ours'))).toEqual({ kind: 'lost', current: theirs.oid });
+    expect(await push('b', theirs.oid, blob('ours'))).toEqual({ kind: 'lost', current: null });
+  });
+
+  it('finds out by reading that a push whose answer was lost had won, and does not send it again', async () => {
+    const { push, repository, remote, sent } = setUp({ retry: thrice });
+    repository.onPush = (swaps) => {
+      sent.push([...swaps]);
+      return 'lost-reply';
+    };
+    expect(await push('a', null, blob('ours'))).toEqual({ kind: 'won' });
+    expect(sent).toHaveLength(1);
+    expect(remote.history).toHaveLength(1);
+  });
+
+  it('sends the very same object again when the request was lost', async () => {
+    const { push, repository, remote } = setUp({ retry: thrice });
+    let pushes = 0;
+    repository.onPush = () => (++pushes < 3 ? 'lost-request' : 'none');
+    const ours = blob('ours');
+    expect(await push('a', null, ours)).toEqual({ kind: 'won' });
+    expect(remote.refs.get(ref('a'))).toBe(ours.oid);
+    expect(pushes).toBe(3);
+  });
+
+  it('concludes nothing when nothing is certain', async () => {
+    const { push, repository, failures, publisher } = setUp({ retry: thrice });
+    repository.onPush = () => 'lost-request';
+    await expect(push('a', null, blob('ours'))).rejects.toThrow(GitError);
+    expect(failures).toHaveLength(1);
+    expect(publisher.failedPushes).toBe(1);
+  });
+
+  it('does not let a refusal meant for one ref stand for its company', async () => {
+    const { push, repository } = setUp();
+    repository.onPush = (swaps) => (swaps.some((swap) => swap.ref === ref('bad')) ? 'refused' : 'none');
+    const [good, bad] = await Promise.all([push('good', null, blob('1')), push('bad', null, blob('2'))]);
+    expect(good).toEqual({ kind: 'won' });
+    expect(bad).toMatchObject({ kind: 'refused' });
+  });
+
+  it('keeps to its budget, and merges what waits', async () => {
+    const { push, clock, sent } = setUp({ pushesPerMinute: 2 });
+    await push('a', null, blob('1'));
+    await clock.advance(10_000);
+    await push('b', null, blob('2'));
+    const waiting = Promise.all([push('c', null, blob('3')), push('d', null, blob('4'))]);
+    await turns();
+    expect(sent).toHaveLength(2);
+    clock.advance(49_999);
+    await turns();
+    expect(sent).toHaveLength(2);
+    clock.advance(1);
+    await waiting;
+    expect(sent).toHaveLength(3);
+    expect(sent[2]).toHaveLength(2);
+  });
+});
+
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}

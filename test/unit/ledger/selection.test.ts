@@ -1,0 +1,151 @@
+import { describe, expect, it } from 'vitest';
+import { oid, refName } from '../../../src/git/oid.ts';
+import type { GridView } from '../../../src/ledger/grid-view.ts';
+import { QueueIndex } from '../../../src/ledger/queue-index.ts';
+import { type SelectionInput, SHUFFLE_WINDOW, selectCandidates } from '../../../src/ledger/selection.ts';
+import type { TaskState } from '../../../src/ledger/state-codec.ts';
+import { nodeId, type TaskId, taskId } from '../../../src/task/id.ts';
+import { parseTaskFile } from '../../../src/task/spec.ts';
+
+const hex = (figure: number): ReturnType<typeof oid> => oid(figure.toString(16).padStart(40, '0'));
+const LIMITS = { maxTaskBytes: 100_000, maxTimeoutSeconds: 60 };
+
+interface Task {
+  id: string;
+  fields?: object;
+  state?: TaskState;
+  arrival?: number;
+}
+
+function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}): SelectionInput {
+  const files = new Map(
+    tasks.map(({ id }, index) => [
+      taskId(id),
+      { taskId: taskId(id), path: `tasks/queue/${id}.json`, blob: hex(index + 1), regular: true },
+    ]),
+  );
+  const view: GridView = {
+    branch: refName('refs/heads/main'),
+    tip: hex(999),
+    tipTree: hex(998),
+    queue: new QueueIndex({
+      files,
+      illegalPaths: [],
+      duplicates: [],
+      records: [],
+      alreadyRecorded: new Set(),
+      format: 'sha1',
+    }),
+    tasks: new Map(
+      tasks.flatMap(({ id, state }, index) =>
+        state ? [[taskId(id), { oid: hex(500 + index), state: { kind: 'state', state } }] as const] : [],
+      ),
+    ),
+    nodes: new Map(),
+    listedAtMs: 0,
+    fetched: false,
+  };
+  return {
+    view,
+    parsedOf: (file) => {
+      const task = tasks.find(({ id }) => id === file.taskId);
+      const json = JSON.stringify({ task_id: file.taskId, script: 'true', ...task?.fields });
+      return parseTaskFile(Buffer.from(json), file.taskId, LIMITS);
+    },
+    isOrphan: () => false,
+    delayIsOver: () => true,
+    arrivalOf: (id) => tasks.find((task) => task.id === id)?.arrival ?? 1,
+    nodeId: nodeId('me'),
+    nodeLabels: [],
+    ...overrides,
+  };
+}
+
+const state = (id: string, rest: Partial<TaskState>): TaskState =>
+  ({
+    state: 'claimed',
+    taskId: taskId(id),
+    nodeId: nodeId('other'),
+    incarnation: 'i',
+    epoch: 1,
+    attempt: 1,
+    failures: 0,
+    takeovers: 0,
+    specBlob: hex(1),
+    nonce: 'n',
+    ...rest,
+  }) as TaskState;
+
+const ids = (selected: readonly { taskId: TaskId }[]): string[] => selected.map((candidate) => candidate.taskId);
+
+describe('selection', () => {
+  it('goes by priority, then by age', () => {
+    const tasks = [
+      { id: 'low-old', fields: { priority: 'low' }, arrival: 1 },
+      { id: 'medium-new', arrival: 3 },
+      { id: 'medium-old', arrival: 2 },
+      { id: 'critical-new', fields: { priority: 'critical' }, arrival: 9 },
+      { id: 'high', fields: { priority: 'high' }, arrival: 5 },
+    ];
+    expect(ids(selectCandidates(input(tasks)))).toEqual([
+      'critical-new',
+      'high',
+      'medium-old',
+      'medium-new',
+      'low-old',
+    ]);
+  });
+
+  it('starts at different places on different nodes, but keeps the order of age in the large', () => {
+    const tasks = Array.from({ length: 3 * SHUFFLE_WINDOW }, (_, index) => ({
+      id: `t${String(index).padStart(4, '0')}`,
+    }));
+    const orders = ['a', 'b', 'c'].map((name) => ids(selectCandidates(input(tasks, { nodeId: nodeId(name) }))));
+    expect(new Set(orders.map((order) => order[0])).size).toBeGreaterThan(1);
+    const oldest = tasks.slice(0, SHUFFLE_WINDOW).map(({ id }) => id);
+    for (const order of orders) {
+      expect(order).toHaveLength(tasks.length);
+      expect(order.slice(0, SHUFFLE_WINDOW).toSorted()).toEqual(oldest);
+    }
+  });
+
+  it('leaves out what is taken, finished, unreadable, delayed, no task, or wants other labels', () => {
+    const tasks = [
+      { id: 'free' },
+      { id: 'claimed', state: state('claimed', {}) },
+      { id: 'finished', state: state('finished', { state: 'finished', status: 'success', reason: null }) },
+      { id: 'delayed', state: state('delayed', { state: 'waiting', waitReason: 'retry', delayMs: 5 }) },
+      { id: 'invalid', fields: { colour: 'red' } },
+      { id: 'elsewhere', fields: { requires: ['gpu'] } },
+    ];
+    const given = input(tasks, { delayIsOver: () => false });
+    given.view.tasks.set(taskId('unread'), { oid: hex(1), state: null });
+    expect(ids(selectCandidates(given))).toEqual(['free']);
+  });
+
+  it('takes what waits and what is orphaned from exactly the state that it saw', () => {
+    const waiting = state('w', { state: 'waiting', waitReason: 'retry', delayMs: 5 });
+    const orphan = state('o', {});
+    const found = selectCandidates(
+      input(
+        [
+          { id: 'w', state: waiting },
+          { id: 'o', state: orphan },
+        ],
+        { isOrphan: () => true },
+      ),
+    );
+    expect(new Map(found.map(({ taskId: id, from }) => [id as string, from]))).toEqual(
+      new Map([
+        ['w', { oid: hex(500), state: waiting }],
+        ['o', { oid: hex(501), state: orphan }],
+      ]),
+    );
+  });
+
+  it('runs a task with labels where the node has them all', () => {
+    const tasks = [{ id: 'gpu', fields: { requires: ['gpu', 'arm64'] } }];
+    expect(ids(selectCandidates(input(tasks, { nodeLabels: ['gpu'] })))).toEqual([]);
+    expect(ids(selectCandidates(input(tasks, { nodeLabels: ['arm64', 'gpu', 'x'] })))).toEqual(['gpu']);
+  });
+});
