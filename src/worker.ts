@@ -15,6 +15,7 @@ import { Sensors } from './host/sensors.ts';
 import { findNamespace, type Namespace, namespaceOf } from './ledger/names.ts';
 import type { Retry } from './ledger/publisher.ts';
 import type { Emit } from './observe/events.ts';
+import type { HttpOptions } from './observe/http/server.ts';
 import { withRetry } from './retry.ts';
 import { type Clock, type RandomFraction, type RandomHex, systemRandomFraction, systemRandomHex } from './runtime.ts';
 
@@ -89,7 +90,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       description: { ...(await sensors.describe()) },
       untilIdle: options.untilIdle,
     });
-    const http = await startHttp(settings, worker);
+    const http = await startHttp(settings, worker, emit);
     const done = worker.agent.run().finally(async () => {
       await http?.close();
       await lock.release();
@@ -155,11 +156,16 @@ function retryOf(settings: Settings, clock: Clock, emit: Emit, random: RandomFra
     );
 }
 
-async function startHttp(settings: Settings, worker: Worker): Promise<{ close: () => Promise<void> } | null> {
+/** A second worker on the box finds the port taken: that costs it its pages, not its work. */
+async function startHttp(
+  settings: Settings,
+  worker: Worker,
+  emit: Emit,
+): Promise<{ close: () => Promise<void> } | null> {
   if (settings.httpPort === 0) return null;
   // Loaded when it is used: a box without the pages does not pay for them.
   const { startHttpServer } = await import('./observe/http/server.ts');
-  return startHttpServer({
+  const options: HttpOptions = {
     host: settings.httpHost,
     port: settings.httpPort,
     source: {
@@ -180,5 +186,13 @@ async function startHttp(settings: Settings, worker: Worker): Promise<{ close: (
         last_health_check: worker.health.lastCheck,
       }),
     },
-  });
+  };
+  try {
+    const server = await startHttpServer(options);
+    emit('http.listening', { host: settings.httpHost, port: server.port });
+    return server;
+  } catch (error) {
+    emit('http.unavailable', { host: settings.httpHost, port: settings.httpPort, err: error });
+    return null;
+  }
 }

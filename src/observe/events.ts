@@ -18,6 +18,8 @@ export const EVENTS = {
   'worker.killing': { level: 'warn', message: 'Second signal: stopping containers now' },
   'worker.idle': { level: 'info', message: 'Nothing left to do' },
   'worker.failed': { level: 'error', message: 'Worker failed' },
+  'http.listening': { level: 'info', message: 'Health pages ready' },
+  'http.unavailable': { level: 'warn', message: 'Health pages cannot be served, working without them' },
   'worker.summary': { level: 'info', message: 'Health summary' },
   'worker.already-running': { level: 'error', message: 'Another worker uses this state directory' },
 
