@@ -77,6 +77,7 @@ export const EVENTS = {
   'image.built': { level: 'warn', message: 'Default image cannot be pulled, built a small one on the spot' },
   'image.unavailable': { level: 'warn', message: 'Image unavailable' },
   'container.leftover': { level: 'warn', message: 'Removed a leftover container' },
+  'container.foreign': { level: 'warn', message: 'Container with our node label is not ours, leaving it alone' },
 
   'limit.rate': { level: 'info', message: 'Rate limit reached' },
   'limit.rate-cleared': { level: 'info', message: 'Rate limit cleared' },
