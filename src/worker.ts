@@ -49,6 +49,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const lock = await InstanceLock.acquire({ stateDir, nodeId, clock });
   try {
+    let joined: Worker | null = null;
     const randomHex: RandomHex = systemRandomHex;
     const machine = await machineId({ stateDir, randomHex });
     const repository = openRepository(settings, options);
@@ -61,6 +62,8 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       clock,
       randomHex,
       emit,
+      // Until this worker has joined, containers of an earlier run may still be taken up, ended ones too.
+      isLive: () => joined === null || joined.agent.state === 'starting',
     });
     const sensors = new Sensors({ clock });
     const quota = await Quota.open({
@@ -90,15 +93,20 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       description: { ...(await sensors.describe()) },
       untilIdle: options.untilIdle,
     });
+    joined = worker;
     const http = await startHttp(settings, worker, emit);
-    const done = worker.agent.run().finally(async () => {
-      await http?.close();
-      await lock.release();
-    });
-    return { worker, done };
+    return { worker, done: runUntilStopped(worker, async () => Promise.all([http?.close(), lock.release()])) };
   } catch (error) {
     await lock.release();
     throw error;
+  }
+}
+
+async function runUntilStopped(worker: Worker, release: () => Promise<unknown>): Promise<void> {
+  try {
+    await worker.agent.run();
+  } finally {
+    await release();
   }
 }
 

@@ -33,8 +33,8 @@ export interface Job {
 export type StopReason = 'timeout' | 'cancelled' | 'handed-back' | 'fenced' | 'withdrawn';
 
 export type RunVerdict =
-  /** `childOutOfMemory`: a process was killed at the memory limit, and the task got over it. */
-  | { kind: 'exited'; exitCode: number; outOfMemory: boolean; childOutOfMemory?: boolean }
+  /** `childOutOfMemory`: a process of the task was killed for lack of memory, and the task ended with 0 all the same. */
+  | { kind: 'exited'; exitCode: number; outOfMemory: boolean; childOutOfMemory?: true }
   /** The process could not be started because of the task itself: missing binary, not executable. */
   | { kind: 'unstartable'; exitCode: number | null; message: string }
   /** We stopped it. */

@@ -41,11 +41,9 @@ function expectAbsent(where: string, text: string): void {
 /** Every command line of this machine that was seen while `work` went on. */
 async function commandLinesDuring(work: Promise<unknown>): Promise<string> {
   const seen = new Set<string>();
-  let over = false;
-  const done = work.finally(() => {
-    over = true;
-  });
-  while (!over) {
+  const over = new AbortController();
+  const done = work.finally(() => over.abort());
+  while (!over.signal.aborted) {
     for (const { commandLine } of allProcesses()) seen.add(commandLine);
     await new Promise((resolve) => setImmediate(resolve));
   }

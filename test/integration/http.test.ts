@@ -31,7 +31,9 @@ describe('health over HTTP', () => {
     const base = await serve();
     expect(await (await fetch(`${base}/health`)).json()).toEqual({ node: 'pi', paused: [] });
     expect((await fetch(`${base}/etc/passwd`)).status).toBe(404);
-    expect((await fetch(`${base}/health`, { method: 'POST', body: 'x'.repeat(5_000) })).status).toBeGreaterThanOrEqual(400);
+    expect((await fetch(`${base}/health`, { method: 'POST', body: 'x'.repeat(5_000) })).status).toBeGreaterThanOrEqual(
+      400,
+    );
   });
 
   it('says so when the address is taken', async () => {

@@ -1,0 +1,219 @@
+/**
+ * From a job to what the engine is asked to create. Pure, and built from a whitelist: each field is written here, nothing
+ * is merged from the task. A job brings an image, a program, an environment and limits within the operator's caps; no
+ * field of it reaches any other part of the request.
+ */
+import type { DockerSettings } from '../../config/settings.ts';
+import { ExecutorError, type Job } from '../executor.ts';
+import { bootstrapArgv, WORK_DIR } from './bootstrap.ts';
+import { fullImageName } from './image-name.ts';
+import { writeLabels } from './labels.ts';
+
+/** `nobody` in nearly every image, and no one at all in the others. */
+const TASK_USER = 65534;
+const MIB = 1024 * 1024;
+const SHM_BYTES = 16 * MIB;
+/** What the engine accepts at least. */
+const MIN_MEMORY_BYTES = 6 * MIB;
+const MIN_CPUS = 0.01;
+const MAX_OPEN_FILES = 4096;
+const OOM_SCORE_ADJUSTMENT = 500;
+/** A stored line costs about 70 bytes more than it has, so the log gets a multiple of what is kept of the output. */
+const LOG_BYTES_PER_OUTPUT_BYTE = 8;
+const MIN_LOG_FILE_BYTES = 4 * MIB;
+const LOG_FILES = 2;
+const MAX_IMAGE_VOLUMES = 16;
+/** The kernel's bounds on what a program can be started with: each string, and (on the safe side) all together. */
+const MAX_STRING_BYTES = 128 * 1024 - 1;
+const MAX_STRINGS_BYTES = MIB;
+const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+export interface SpecContext {
+  gridId: string;
+  nonce: string;
+  maxOutputBytes: number;
+  /** CPUs of the engine's machine; null when it did not say. It refuses limits above that. */
+  engineCpus: number | null;
+  /** Directories that the image declares as volumes: writable places on the disk unless something is mounted there. */
+  imageVolumes: readonly string[];
+}
+
+type SpecSettings = Pick<
+  DockerSettings,
+  'cpus' | 'memoryBytes' | 'timeoutMs' | 'pidsLimit' | 'network' | 'runtime' | 'workDirBytes'
+>;
+
+/** The body of the engine's create request: exactly these fields. */
+export interface ContainerSpec {
+  Image: string;
+  User: string;
+  Entrypoint: string[];
+  Cmd: string[];
+  Env: string[];
+  WorkingDir: string;
+  Labels: Record<string, string>;
+  AttachStdin: boolean;
+  OpenStdin: boolean;
+  StdinOnce: boolean;
+  AttachStdout: true;
+  AttachStderr: true;
+  Tty: false;
+  HostConfig: {
+    NetworkMode: string;
+    CapDrop: string[];
+    SecurityOpt: string[];
+    ReadonlyRootfs: true;
+    Tmpfs: Record<string, string>;
+    IpcMode: 'private';
+    CgroupnsMode: 'private';
+    ShmSize: number;
+    PidsLimit: number;
+    Memory: number;
+    MemorySwap: number;
+    NanoCpus: number;
+    OomScoreAdj: number;
+    Init: true;
+    Ulimits: { Name: string; Soft: number; Hard: number }[];
+    LogConfig: { Type: string; Config: Record<string, string> };
+    RestartPolicy: { Name: 'no' };
+    AutoRemove: false;
+    Runtime?: string;
+  };
+}
+
+/** @throws ExecutorError of kind `rejected` when the job asks for what it may not have, or can't be expressed. */
+export function containerSpec(job: Job, settings: SpecSettings, context: SpecContext): ContainerSpec {
+  const image = fullImageName(job.image);
+  if (image === null) throw rejected(`not an image name: ${JSON.stringify(job.image)}`);
+  checkLimits(job, settings);
+  if (isHostOrForeignNetwork(settings.network)) {
+    throw rejected(`tasks can't be given the network ${JSON.stringify(settings.network)}: it belongs to others`);
+  }
+  const isScript = job.program.kind === 'script';
+  const entrypoint = job.program.kind === 'script' ? bootstrapArgv(context.nonce) : argv(job.program.argv);
+  const env = environment(job);
+  checkSizes([...entrypoint, ...env]);
+  const workDirBytes = Math.min(settings.workDirBytes, Math.floor(job.memoryBytes / 2));
+  return {
+    Image: image,
+    User: `${TASK_USER}:${TASK_USER}`,
+    // As the entry point, so that the image's own can't come in front of it.
+    Entrypoint: entrypoint,
+    Cmd: [],
+    Env: env,
+    // The engine makes a working directory with mode 0755 in the image, and the mount on top takes that mode over. The
+    // bootstrap changes directory itself, so there the mode stays 0700.
+    WorkingDir: isScript ? '/' : WORK_DIR,
+    Labels: writeLabels({
+      gridId: context.gridId,
+      key: job.key,
+      attempt: job.attempt,
+      program: job.program.kind,
+      nonce: context.nonce,
+    }),
+    AttachStdin: isScript,
+    OpenStdin: isScript,
+    // Once: a worker that dies closes the task's standard input with it.
+    StdinOnce: isScript,
+    AttachStdout: true,
+    AttachStderr: true,
+    Tty: false,
+    HostConfig: {
+      NetworkMode: settings.network,
+      CapDrop: ['ALL'],
+      SecurityOpt: ['no-new-privileges'],
+      ReadonlyRootfs: true,
+      Tmpfs: tmpfs(workDirBytes, context.imageVolumes),
+      IpcMode: 'private',
+      CgroupnsMode: 'private',
+      ShmSize: Math.min(SHM_BYTES, workDirBytes),
+      PidsLimit: settings.pidsLimit,
+      Memory: job.memoryBytes,
+      // The same figure: memory and swap together, so no swap at all.
+      MemorySwap: job.memoryBytes,
+      NanoCpus: Math.round(Math.min(job.cpus, context.engineCpus ?? job.cpus) * 1e9),
+      OomScoreAdj: OOM_SCORE_ADJUSTMENT,
+      Init: true,
+      Ulimits: [
+        { Name: 'nofile', Soft: MAX_OPEN_FILES, Hard: MAX_OPEN_FILES },
+        { Name: 'core', Soft: 0, Hard: 0 },
+        { Name: 'fsize', Soft: workDirBytes, Hard: workDirBytes },
+      ],
+      LogConfig: { Type: 'json-file', Config: logLimits(context.maxOutputBytes) },
+      RestartPolicy: { Name: 'no' },
+      AutoRemove: false,
+      ...(settings.runtime === null ? {} : { Runtime: settings.runtime }),
+    },
+  };
+}
+
+function checkLimits(job: Job, settings: SpecSettings): void {
+  const tooMuch = (name: string, value: number, cap: number) =>
+    rejected(`${name} ${value} is above the operator's limit of ${cap}`);
+  if (!(job.cpus >= MIN_CPUS)) throw rejected(`cpus must be at least ${MIN_CPUS}`);
+  if (job.cpus > settings.cpus) throw tooMuch('cpus', job.cpus, settings.cpus);
+  if (!Number.isInteger(job.memoryBytes) || job.memoryBytes < MIN_MEMORY_BYTES) {
+    throw rejected(`memory must be at least ${MIN_MEMORY_BYTES} bytes`);
+  }
+  if (job.memoryBytes > settings.memoryBytes) throw tooMuch('memory in bytes', job.memoryBytes, settings.memoryBytes);
+  if (!(job.timeoutMs > 0)) throw rejected('the time limit must be positive');
+  if (job.timeoutMs > settings.timeoutMs) throw tooMuch('time limit in ms', job.timeoutMs, settings.timeoutMs);
+}
+
+function isHostOrForeignNetwork(network: string): boolean {
+  return network === 'host' || network === '' || network.startsWith('container:') || network.startsWith('ns:');
+}
+
+function argv(given: readonly string[]): string[] {
+  if (given.length === 0 || given[0] === '') throw rejected('the command is empty');
+  if (given.some((argument) => argument.includes('\0'))) throw rejected('the command contains a NUL character');
+  return [...given];
+}
+
+function environment(job: Job): string[] {
+  for (const [name, value] of Object.entries(job.env)) {
+    if (!ENV_NAME.test(name)) throw rejected(`not a name for an environment variable: ${JSON.stringify(name)}`);
+    if (value.includes('\0')) throw rejected(`environment variable ${name} contains a NUL character`);
+  }
+  // A map, because of two entries with one name the program decides which counts.
+  const variables = new Map<string, string>([
+    ['HOME', WORK_DIR],
+    ['TMPDIR', WORK_DIR],
+    ...Object.entries(job.env),
+    ['DGRID_TASK_ID', job.key.taskId],
+    ['DGRID_ATTEMPT', String(job.attempt)],
+    ['DGRID_NODE_ID', job.key.nodeId],
+  ]);
+  return [...variables].map(([name, value]) => `${name}=${value}`);
+}
+
+function checkSizes(strings: readonly string[]): void {
+  const sizes = strings.map((text) => Buffer.byteLength(text));
+  const tooLong = sizes.some((bytes) => bytes > MAX_STRING_BYTES);
+  if (tooLong || sizes.reduce((sum, bytes) => sum + bytes, 0) > MAX_STRINGS_BYTES) {
+    throw rejected(
+      `an argument or variable is longer than ${MAX_STRING_BYTES} bytes, or all are over ${MAX_STRINGS_BYTES}`,
+    );
+  }
+}
+
+function tmpfs(sizeBytes: number, imageVolumes: readonly string[]): Record<string, string> {
+  // Programs may be run from there: `noexec` stops no script, and breaks whatever compiles itself.
+  const options = `rw,exec,nosuid,nodev,size=${sizeBytes},mode=0700,uid=${TASK_USER},gid=${TASK_USER}`;
+  if (imageVolumes.length > MAX_IMAGE_VOLUMES) {
+    throw rejected(`the image declares ${imageVolumes.length} volumes, at most ${MAX_IMAGE_VOLUMES} can be covered`);
+  }
+  const mounts: Record<string, string> = {};
+  for (const volume of imageVolumes) mounts[volume] = options;
+  mounts[WORK_DIR] = options;
+  return mounts;
+}
+
+function logLimits(maxOutputBytes: number): Record<string, string> {
+  const fileBytes = Math.max(MIN_LOG_FILE_BYTES, Math.ceil(maxOutputBytes) * LOG_BYTES_PER_OUTPUT_BYTE);
+  return { 'max-size': String(fileBytes), 'max-file': String(LOG_FILES) };
+}
+
+function rejected(message: string): ExecutorError {
+  return new ExecutorError('rejected', message);
+}

@@ -1,0 +1,90 @@
+/**
+ * Which images this worker brought to the engine itself. Images can't be labelled when they are pulled, so the list is
+ * kept in a file; an image that is not on it is somebody else's and never removed.
+ */
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+export interface OwnedImage {
+  /** The full name under which it was brought. */
+  name: string;
+  /** The image that the name stood for then. When it stands for another one now, somebody else put it there. */
+  id: string;
+}
+
+const MAX_ENTRIES = 1_000;
+
+export class OwnedImages {
+  readonly #file: string;
+  #entries: Map<string, string> | null = null;
+  /** One write at a time, in order. */
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  async list(): Promise<OwnedImage[]> {
+    return [...(await this.#load())].map(([name, id]) => ({ name, id }));
+  }
+
+  async has(name: string, id: string): Promise<boolean> {
+    return (await this.#load()).get(name) === id;
+  }
+
+  async add(image: OwnedImage): Promise<void> {
+    const entries = await this.#load();
+    if (entries.get(image.name) === image.id) return;
+    entries.delete(image.name);
+    entries.set(image.name, image.id);
+    // Forgetting the oldest leaves an image on the disk, which is the harmless mistake.
+    for (const oldest of entries.keys()) {
+      if (entries.size <= MAX_ENTRIES) break;
+      entries.delete(oldest);
+    }
+    await this.#save();
+  }
+
+  async forget(name: string): Promise<void> {
+    if ((await this.#load()).delete(name)) await this.#save();
+  }
+
+  /** Resolves when everything is written. */
+  async settled(): Promise<void> {
+    await this.#writing.catch(() => {}); // whoever wrote got the error
+  }
+
+  async #load(): Promise<Map<string, string>> {
+    if (this.#entries === null) {
+      const read = parse(await readFile(this.#file, 'utf8').catch(() => ''));
+      this.#entries ??= read;
+    }
+    return this.#entries;
+  }
+
+  async #save(): Promise<void> {
+    const write = async () => {
+      await mkdir(dirname(this.#file), { recursive: true });
+      const draft = `${this.#file}.new`;
+      await writeFile(draft, `${JSON.stringify({ images: await this.list() }, null, 2)}\n`);
+      await rename(draft, this.#file);
+    };
+    this.#writing = this.#writing.then(write, write);
+    await this.#writing;
+  }
+}
+
+/** A missing or damaged file means that nothing is known to be ours. */
+function parse(text: string): Map<string, string> {
+  const entries = new Map<string, string>();
+  try {
+    const { images } = JSON.parse(text) as { images: unknown };
+    for (const image of Array.isArray(images) ? (images as unknown[]) : []) {
+      const { name, id } = (image ?? {}) as Record<string, unknown>;
+      if (typeof name === 'string' && typeof id === 'string') entries.set(name, id);
+    }
+  } catch {
+    entries.clear();
+  }
+  return entries;
+}

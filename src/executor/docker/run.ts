@@ -1,0 +1,328 @@
+/**
+ * One container from running to its end.
+ *
+ *     running ──(ends by itself | stop: TERM, then KILL)──▶ ended ──dispose──▶ removed
+ *        └─ engine away: ask again, with growing pauses, until it answers or the run's deadline has passed
+ *
+ * Invariants: the first reason to stop stays. The end is believed only when the engine says so in an inspection, never
+ * because a connection broke. Everything that waits ends with `#lifetime`, which is over at a fixed time.
+ */
+import type { Clock } from '../../runtime.ts';
+import { ExecutorError, type Run, type RunEnd, type RunKey, type StopReason } from '../executor.ts';
+import { bootstrapReadyLine, readBootstrapFailure, readInitFailure } from './bootstrap.ts';
+import type { ContainerState, Containers } from './containers.ts';
+import { orAborted } from './deadline.ts';
+import { isConnectionLoss } from './engine.ts';
+import type { EngineFacts } from './engine-facts.ts';
+import { fuller, TaskOutput } from './task-output.ts';
+import { UsageMeter } from './usage.ts';
+import { followUsage } from './usage-stream.ts';
+import { decideVerdict, type RunFacts } from './verdict.ts';
+
+/** From TERM to KILL. */
+const STOP_GRACE_MS = 3_000;
+const KILL_AGAIN_MS = 1_000;
+/** How long past its limit a run is waited for while the engine is away. */
+const ENGINE_OUTAGE_LIMIT_MS = 60_000;
+const RECONNECT_FIRST_MS = 200;
+const RECONNECT_LONGEST_MS = 5_000;
+/** An end that the engine announced and does not show yet. */
+const RECHECK_MS = 100;
+/** Output still on its way when the process has ended. */
+const DRAIN_LIMIT_MS = 2_000;
+/** A stream that was over longer than this before the task was may have missed something. Taking a container down on a
+ * small machine takes seconds too, and then the stream has all of it. */
+const EARLY_END_MS = 10_000;
+const STORED_OUTPUT_LIMIT_MS = 60_000;
+/** The notice that memory ran out can come after the end, and so can a removal that began with a kill. */
+const UNEXPLAINED_KILL_MS = 250;
+const KILLED_EXIT_CODE = 137;
+const USAGE_FROM_MS = 1_000;
+/** Once the connection that carried a script is gone, the rest of the script is too. So long its start may take still. */
+const SCRIPT_START_LIMIT_MS = 10_000;
+
+export interface RunContext {
+  containers: Containers;
+  facts: EngineFacts;
+  clock: Clock;
+  maxOutputBytes: number;
+  /** Aborts when this process has done with the engine. The container is left as it is. */
+  closed: AbortSignal;
+  /** Called once, when the container is gone. */
+  onRemoved: () => void;
+}
+
+export interface RunStart {
+  containerId: string;
+  key: RunKey;
+  program: 'script' | 'command';
+  nonce: string;
+  image: RunEnd['image'];
+  /** The task's whole time limit. */
+  timeoutMs: number;
+  /** What is left of it; less than `timeoutMs` for a container that is taken up again. */
+  remainingMs: number;
+  /** The stream on which the output comes, opened before the start; null: to be read from the engine's store. */
+  output: TaskOutput | null;
+  /** The wait that was registered before the start; null: to be asked for. */
+  ended: Promise<void> | null;
+  startError: RunFacts['startError'];
+  /** Wall clock. */
+  startedAtMs: number | null;
+  startMs: number | null;
+  adopted: boolean;
+}
+
+type Ending = { state: ContainerState | null; missing: string | null; interrupted: boolean };
+
+export class DockerRun implements Run {
+  readonly key: RunKey;
+  readonly ended: Promise<RunEnd>;
+  readonly #start: RunStart;
+  readonly #context: RunContext;
+  /** Ends every call and stream of this run. */
+  readonly #lifetime = new AbortController();
+  /** Aborted as soon as the end is known: nothing is enforced any more. */
+  readonly #over = new AbortController();
+  readonly #usage = new UsageMeter();
+  #output: TaskOutput | null;
+  #stopReason: StopReason | null = null;
+  /** Set when the container is being ended because it waits for a script that can't come any more. */
+  #scriptLost = false;
+  #scriptWatch: Promise<void> | null = null;
+  #timeLimit: Promise<void> | null = null;
+  #removal: Promise<void> | null = null;
+
+  constructor(start: RunStart, context: RunContext) {
+    this.key = start.key;
+    this.#start = start;
+    this.#context = context;
+    this.#output = start.output;
+    this.ended = this.#supervise();
+    this.ended.catch(() => {}); // for the case that nobody asks; whoever does still gets the error
+  }
+
+  stop(reason: StopReason): void {
+    if (this.#stopReason !== null || this.#over.signal.aborted) return;
+    this.#stopReason = reason;
+    void this.#terminate();
+  }
+
+  async dispose(): Promise<void> {
+    this.#removal ??= this.#remove();
+    try {
+      await this.#removal;
+    } catch (error) {
+      this.#removal = null;
+      throw error;
+    }
+  }
+
+  async #remove(): Promise<void> {
+    await this.#context.containers.remove(this.#start.containerId);
+    this.#output?.close();
+    this.#context.onRemoved();
+  }
+
+  async #supervise(): Promise<RunEnd> {
+    const { clock } = this.#context;
+    const began = clock.monotonicMs();
+    const onClosed = () => this.#lifetime.abort(new ExecutorError('engine-unavailable', 'the executor was closed'));
+    this.#context.closed.addEventListener('abort', onClosed, { once: true });
+    const helpers = [this.#enforceLifetime(), this.#measure()];
+    // A container that is taken up may have ended in time long ago: its limit counts once it is seen running.
+    if (!this.#start.adopted) this.#timeLimit = this.#enforceTimeLimit();
+    try {
+      const ending = await this.#awaitEnd();
+      this.#over.abort();
+      const endedAt = clock.monotonicMs();
+      const finishedWallMs = clock.wallMs();
+      const end = await this.#describe(ending, { ranMs: endedAt - began, finishedWallMs, endedAt });
+      return { ...end, timingsMs: { ...end.timingsMs, collect: clock.monotonicMs() - endedAt } };
+    } finally {
+      this.#context.closed.removeEventListener('abort', onClosed);
+      this.#over.abort();
+      this.#lifetime.abort();
+      this.#output?.close();
+      await Promise.all([...helpers, this.#timeLimit, this.#scriptWatch]);
+    }
+  }
+
+  async #awaitEnd(): Promise<Ending> {
+    const { containers, clock } = this.#context;
+    const { containerId } = this.#start;
+    let wait = this.#start.ended;
+    let interrupted = false;
+    let pauseMs = RECONNECT_FIRST_MS;
+    if (this.#start.startError !== null) return { state: null, missing: null, interrupted };
+    for (;;) {
+      try {
+        if (wait !== null) await this.#whileAlive(wait);
+        const found = await this.#whileAlive(containers.inspect(containerId));
+        if (found === null) return { state: null, missing: 'the container is gone', interrupted };
+        if (found.state.status === 'created') {
+          return { state: null, missing: 'the container was never started', interrupted };
+        }
+        if (found.state.status === 'ended') {
+          this.#over.abort(); // before any pause: a time limit that passes from now on was not what ended it
+          return await this.#settle(found.state, interrupted);
+        }
+        if (wait !== null) await clock.sleep(RECHECK_MS, this.#lifetime.signal);
+        this.#timeLimit ??= this.#enforceTimeLimit();
+        this.#scriptWatch ??= this.#watchScript();
+        this.#output ??= await this.#openStoredOutput(true);
+        wait = (await containers.wait(containerId, 'not-running', this.#lifetime.signal)).ended;
+        pauseMs = RECONNECT_FIRST_MS;
+      } catch (error) {
+        this.#lifetime.signal.throwIfAborted();
+        wait = null;
+        if (isConnectionLoss(error)) interrupted = true;
+        await clock.sleep(pauseMs, this.#lifetime.signal);
+        pauseMs = Math.min(pauseMs * 2, RECONNECT_LONGEST_MS);
+      }
+    }
+  }
+
+  /** Looks once more where the engine may not yet know why a process was killed, or that it is removing the container. */
+  async #settle(state: ContainerState, interrupted: boolean): Promise<Ending> {
+    const ending = { state, missing: null, interrupted };
+    const unexplained = state.exitCode === KILLED_EXIT_CODE && !state.oomKilled && this.#stopReason === null;
+    if (!unexplained) return ending;
+    await this.#context.clock.sleep(UNEXPLAINED_KILL_MS, this.#lifetime.signal);
+    try {
+      const again = await this.#context.containers.inspect(this.#start.containerId);
+      if (again === null) return { state: null, missing: 'the container was killed and removed', interrupted };
+      return { ...ending, state: again.state };
+    } catch {
+      return ending; // what was seen before still holds
+    }
+  }
+
+  async #describe(
+    { state, missing, interrupted }: Ending,
+    seen: { ranMs: number; finishedWallMs: number; endedAt: number },
+  ): Promise<RunEnd> {
+    const start = this.#start;
+    const { stdout, stderr } = await this.#collectOutput(missing !== null, interrupted, seen.endedAt);
+    const started = start.startError === null && missing === null;
+    // Both times are the engine's, so their difference is right whatever its clock shows.
+    const engineMs =
+      state?.startedAtMs && state.finishedAtMs ? Math.max(0, state.finishedAtMs - state.startedAtMs) : seen.ranMs;
+    const ranMs = started ? engineMs : null;
+    const exitCode = started ? (state?.exitCode ?? null) : null;
+    const facts: RunFacts = {
+      stopReason: this.#stopReason,
+      exitCode,
+      oomKilled: state?.oomKilled === true,
+      startError: start.startError,
+      missing,
+      bootstrapFailure: this.#scriptLost ? 'incomplete' : readBootstrapFailure(exitCode, stderr.bytes, start.nonce),
+      initFailure: readInitFailure(exitCode, stderr.bytes),
+      engineRestarted: interrupted && started && (await this.#endedByEngine(state)),
+      interrupted,
+      adopted: start.adopted,
+      ranMs,
+      timeoutMs: start.timeoutMs,
+    };
+    // Cut off in the middle of collecting, there is no verdict: whoever comes next finds the container as it is.
+    this.#lifetime.signal.throwIfAborted();
+    return {
+      verdict: decideVerdict(facts),
+      stdout,
+      stderr,
+      startedAtMs: start.startedAtMs,
+      finishedAtMs: start.adopted ? (state?.finishedAtMs ?? seen.finishedWallMs) : seen.finishedWallMs,
+      timingsMs: { pull: null, start: start.startMs, run: ranMs, collect: null },
+      usage: this.#usage.read(),
+      image: start.image,
+    };
+  }
+
+  async #endedByEngine(state: ContainerState | null): Promise<boolean> {
+    if (this.#stopReason !== null) return false;
+    return !(await this.#context.facts.keptContainer(this.#start.containerId, state?.startedAtMs ?? null));
+  }
+
+  async #collectOutput(missing: boolean, interrupted: boolean, endedAt: number) {
+    const { clock, maxOutputBytes } = this.#context;
+    const nothing = { bytes: new Uint8Array(0), totalBytes: 0, truncated: false };
+    const live = this.#output;
+    if (live !== null) await Promise.race([live.over, clock.sleep(DRAIN_LIMIT_MS, this.#lifetime.signal)]);
+    const stdout = live?.stdout() ?? nothing;
+    const stderr = live?.stderr() ?? nothing;
+    const sawAll = live?.endedWell === true && live.overAtMs !== null && endedAt - live.overAtMs < EARLY_END_MS;
+    if (missing || (sawAll && !interrupted) || maxOutputBytes === 0) return { stdout, stderr };
+    const stored = await this.#openStoredOutput(false);
+    if (stored === null) return { stdout, stderr };
+    await Promise.race([stored.over, clock.sleep(STORED_OUTPUT_LIMIT_MS, this.#lifetime.signal)]);
+    stored.close();
+    return { stdout: fuller(stdout, stored.stdout()), stderr: fuller(stderr, stored.stderr()) };
+  }
+
+  /** @returns null when the engine has none to give; what is there already has to do then. */
+  async #openStoredOutput(follow: boolean): Promise<TaskOutput | null> {
+    const { containers, maxOutputBytes, clock } = this.#context;
+    try {
+      const stream = await containers.logs(this.#start.containerId, follow, this.#lifetime.signal);
+      return new TaskOutput(stream, bootstrapReadyLine(this.#start.nonce), maxOutputBytes, clock);
+    } catch {
+      return null;
+    }
+  }
+
+  async #enforceTimeLimit(): Promise<void> {
+    await this.#context.clock.sleep(this.#start.remainingMs, this.#over.signal);
+    if (!this.#over.signal.aborted) this.stop('timeout');
+  }
+
+  /** The last bound: a container that no engine will let end, or an engine that does not come back. */
+  async #enforceLifetime(): Promise<void> {
+    const limitMs = this.#start.remainingMs + STOP_GRACE_MS + ENGINE_OUTAGE_LIMIT_MS;
+    await this.#context.clock.sleep(limitMs, this.#over.signal);
+    if (this.#over.signal.aborted) return;
+    const message = `the engine did not say how the container ended, ${ENGINE_OUTAGE_LIMIT_MS} ms past its time limit`;
+    this.#lifetime.abort(new ExecutorError('engine-timeout', message));
+  }
+
+  /** Begun when a running container is found whose script was sent over a connection that is gone. */
+  async #watchScript(): Promise<void> {
+    const { clock } = this.#context;
+    if (this.#start.program !== 'script' || this.#output?.scriptStarted) return;
+    await clock.sleep(SCRIPT_START_LIMIT_MS, this.#over.signal);
+    if (this.#over.signal.aborted || this.#output?.scriptStarted) return;
+    const stored = await this.#openStoredOutput(false);
+    if (stored === null) return; // the engine is in trouble again; the time limit has to do
+    await Promise.race([stored.over, clock.sleep(STORED_OUTPUT_LIMIT_MS, this.#over.signal)]);
+    const isLost = stored.endedWell && !stored.scriptStarted;
+    stored.close();
+    if (!isLost || this.#over.signal.aborted || this.#stopReason !== null) return;
+    this.#scriptLost = true;
+    void this.#terminate();
+  }
+
+  async #terminate(): Promise<void> {
+    const { containers, clock } = this.#context;
+    const send = async (signal: 'TERM' | 'KILL') => {
+      // The engine may be away just now. The next round, or the deadline, takes care of it.
+      await containers.signal(this.#start.containerId, signal).catch(() => {});
+    };
+    await send('TERM');
+    await clock.sleep(STOP_GRACE_MS, this.#over.signal);
+    while (!this.#over.signal.aborted && !this.#lifetime.signal.aborted) {
+      await send('KILL');
+      await clock.sleep(KILL_AGAIN_MS, this.#over.signal);
+    }
+  }
+
+  async #measure(): Promise<void> {
+    const { containers, clock } = this.#context;
+    if (!this.#start.adopted) await clock.sleep(USAGE_FROM_MS, this.#over.signal);
+    if (this.#over.signal.aborted || this.#start.startError !== null) return;
+    await followUsage(() => containers.stats(this.#start.containerId, this.#over.signal), this.#usage);
+  }
+
+  /** Waits for `work`, but not past the end of the run's lifetime. */
+  async #whileAlive<T>(work: Promise<T>): Promise<T> {
+    return await orAborted(work, this.#lifetime.signal);
+  }
+}

@@ -1,0 +1,73 @@
+/** Reads a task's two outputs from one stream of frames until it ends, without ever making the container wait. */
+import type { Readable } from 'node:stream';
+import type { Clock } from '../../runtime.ts';
+import type { CapturedOutput } from '../../task/result.ts';
+import { FrameDecoder } from './frame-decoder.ts';
+import { OutputCapture } from './output-capture.ts';
+import { PrefixFilter } from './prefix-filter.ts';
+
+export class TaskOutput {
+  readonly #stdout: OutputCapture;
+  readonly #stderr: OutputCapture;
+  readonly #stream: Readable;
+  readonly #fromBootstrap: PrefixFilter;
+  /** Resolves when the stream is over, in whatever way. */
+  readonly over: Promise<void>;
+  /** On the clock that never jumps; null while the stream is open. */
+  overAtMs: number | null = null;
+  /** The stream ended in the right place and without an error. It may still have ended before the task did. */
+  endedWell = false;
+
+  /** @param readyLine what the bootstrap says first on standard error, which is not the task's */
+  constructor(stream: Readable, readyLine: Buffer, maxOutputBytes: number, clock: Clock) {
+    this.#stdout = new OutputCapture(maxOutputBytes);
+    this.#stderr = new OutputCapture(maxOutputBytes);
+    this.#stream = stream;
+    this.#fromBootstrap = new PrefixFilter(readyLine, (bytes) => this.#stderr.write(bytes));
+    const decoder = new FrameDecoder((name, payload) => {
+      (name === 'stdout' ? this.#stdout : this.#fromBootstrap).write(payload);
+    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.over = promise;
+    const finish = (well: boolean) => {
+      if (this.overAtMs !== null) return;
+      this.overAtMs = clock.monotonicMs();
+      this.endedWell = well && decoder.atBoundary;
+      this.#fromBootstrap.flush();
+      resolve();
+      stream.destroy();
+    };
+    stream.on('data', (chunk: Buffer) => {
+      try {
+        decoder.write(chunk);
+      } catch {
+        finish(false); // no frames: the stored output has to do
+      }
+    });
+    stream.on('end', () => finish(true));
+    stream.on('error', () => finish(false));
+    stream.on('close', () => finish(false));
+  }
+
+  /** The script was handed over: the bootstrap said so, or there is output, which only the script can have written. */
+  get scriptStarted(): boolean {
+    return this.#fromBootstrap.found || this.#stdout.totalBytes > 0 || this.#stderr.totalBytes > 0;
+  }
+
+  stdout(): CapturedOutput {
+    return this.#stdout.snapshot();
+  }
+
+  stderr(): CapturedOutput {
+    return this.#stderr.snapshot();
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+}
+
+/** Of two views of the same output, the one that saw more. */
+export function fuller(a: CapturedOutput, b: CapturedOutput): CapturedOutput {
+  return b.totalBytes > a.totalBytes ? b : a;
+}

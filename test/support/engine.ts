@@ -1,0 +1,304 @@
+/**
+ * A container engine of our own for tests: its own daemon, socket, data and namespaces, no network, nothing of the
+ * machine's engine touched. It needs root, and installs `docker.io` where Debian or Ubuntu lacks it.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type IncomingMessage, request } from 'node:http';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { busyboxRootTar, findBusybox } from '../../src/executor/docker/busybox-image.ts';
+import { LABEL } from '../../src/executor/docker/labels.ts';
+import { buildTar, type TarEntry } from '../../src/executor/docker/tar.ts';
+
+const run = promisify(execFile);
+
+const READY_LIMIT_MS = 60_000;
+const STOP_LIMIT_MS = 30_000;
+const PROBE_EVERY_MS = 50;
+/** In order of preference; the second works wherever the first does not (in a container, say), but slowly. */
+const STORAGE_DRIVERS = ['overlay2', 'vfs'] as const;
+const CONTAINERD_CONFIG = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n';
+
+export interface EngineAnswer<T = unknown> {
+  status: number;
+  body: T;
+}
+
+export class PrivateEngine {
+  readonly directory: string;
+  readonly socketPath: string;
+  readonly #storageDriver: string;
+  #daemon: ChildProcess | null = null;
+  /** Started apart, as a system's service is: a daemon that is killed does not take it along. */
+  #containerd: ChildProcess | null = null;
+
+  // Made by `start` only.
+  private constructor(directory: string, storageDriver: string) {
+    this.directory = directory;
+    this.socketPath = join(directory, 's');
+    this.#storageDriver = storageDriver;
+  }
+
+  /** @param options.liveRestore containers outlive the daemon */
+  static async start(options: { liveRestore?: boolean } = {}): Promise<PrivateEngine> {
+    await ensureDockerd();
+    const failures: unknown[] = [];
+    for (const driver of STORAGE_DRIVERS) {
+      // Short, because a socket's path has to fit into 108 bytes, and containerd nests its own below.
+      const directory = await mkdtemp('/tmp/dge-');
+      const engine = new PrivateEngine(directory, driver);
+      await writeFile(engine.#path('c.json'), JSON.stringify({ 'live-restore': options.liveRestore === true }));
+      await writeFile(engine.#path('c.toml'), CONTAINERD_CONFIG);
+      try {
+        await engine.#launch();
+        return engine;
+      } catch (error) {
+        failures.push(error);
+        await engine.stop();
+      }
+    }
+    throw new AggregateError(failures, 'no private engine could be started');
+  }
+
+  get host(): string {
+    return `unix://${this.socketPath}`;
+  }
+
+  /** Ends the daemon and everything that it started, and removes its files. */
+  async stop(): Promise<void> {
+    await this.#removeContainers();
+    await this.#end('SIGTERM');
+    await end(this.#containerd, 'SIGTERM');
+    for (const pid of await this.#processes()) signalQuietly(pid, 'SIGKILL');
+    await this.#unmountAll();
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }
+
+  /** As in a crash: the daemon is gone, its containers' processes stay. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** Brings the daemon back on the same data. `signal`: how the one before is ended, if it still runs. */
+  async restart(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    await this.#end(signal);
+    await this.#launch();
+  }
+
+  /** One plain request; the body is parsed when it is JSON. */
+  async api<T = unknown>(method: string, path: string, body?: Buffer | object): Promise<EngineAnswer<T>> {
+    const data = body === undefined || Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
+    const contentType = Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json';
+    const { promise, resolve, reject } = Promise.withResolvers<EngineAnswer<T>>();
+    const sent = request(
+      { socketPath: this.socketPath, method, path, agent: false, headers: data ? { 'Content-Type': contentType } : {} },
+      (answer) => {
+        const chunks: Buffer[] = [];
+        answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+        answer.on('error', reject);
+        answer.on('end', () => {
+          const text = Buffer.concat(chunks).toString('utf8');
+          resolve({ status: answer.statusCode ?? 0, body: parseOr(text) as T });
+        });
+      },
+    );
+    sent.on('error', reject);
+    sent.end(data);
+    return await promise;
+  }
+
+  /** Imports a root file system under a name. `changes`: Dockerfile lines. */
+  async importImage(name: string, tar: Buffer, changes: readonly string[] = []): Promise<void> {
+    const [repo = '', tag = 'latest'] = name.split(':');
+    const query = new URLSearchParams({ fromSrc: '-', repo, tag });
+    for (const change of changes) query.append('changes', change);
+    const { status, body } = await this.api('POST', `/images/create?${query.toString()}`, tar);
+    if (status !== 200 || JSON.stringify(body).includes('errorDetail')) {
+      throw new Error(`import of ${name} failed: ${JSON.stringify(body)}`);
+    }
+  }
+
+  /** An image with a shell and its tools, packed from this machine's busybox. */
+  async importBusybox(name = 'busybox:stable', changes: readonly string[] = []): Promise<void> {
+    const { body } = await this.api<{ Arch: string }>('GET', '/version');
+    const busybox = await findBusybox(body.Arch);
+    if (busybox === null) throw new Error('no static busybox on this machine: install busybox-static');
+    await this.importImage(name, busyboxRootTar(busybox), changes);
+  }
+
+  /** An image with one program and no shell: busybox under the name of one of its tools. */
+  async importWithoutShell(name: string, tool: string): Promise<void> {
+    const { body } = await this.api<{ Arch: string }>('GET', '/version');
+    const busybox = await findBusybox(body.Arch);
+    if (busybox === null) throw new Error('no static busybox on this machine: install busybox-static');
+    const entries: TarEntry[] = [{ kind: 'file', path: tool, mode: 0o755, content: busybox.binary }];
+    await this.importImage(name, buildTar(entries));
+  }
+
+  /** Resolves when the container of a task has printed the text on standard output. */
+  async printed(taskId: string, text: string): Promise<void> {
+    const filters = encodeURIComponent(JSON.stringify({ label: [`${LABEL.task}=${taskId}`] }));
+    const { body } = await this.api<{ Id: string }[]>('GET', `/containers/json?all=true&filters=${filters}`);
+    const path = `/containers/${body[0]?.Id}/logs?stdout=true&follow=true`;
+    const sent = request({ socketPath: this.socketPath, path, agent: false });
+    sent.end();
+    const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+    let seen = '';
+    for await (const chunk of answer) {
+      seen += String(chunk);
+      if (seen.includes(text)) return;
+    }
+    throw new Error(`the container of ${taskId} ended without printing ${text}`);
+  }
+
+  /** Containers that carry one of our labels, in any state. */
+  async countLeftovers(): Promise<number> {
+    const filters = encodeURIComponent(JSON.stringify({ label: [LABEL.grid] }));
+    const { body } = await this.api<unknown[]>('GET', `/containers/json?all=true&filters=${filters}`);
+    return body.length;
+  }
+
+  #path(name: string): string {
+    return join(this.directory, name);
+  }
+
+  async #launch(): Promise<void> {
+    this.#containerd ??= await this.#spawn('containerd', [
+      `--config=${this.#path('c.toml')}`,
+      `--address=${this.#path('c')}`,
+      `--root=${this.#path('cd')}`,
+      `--state=${this.#path('ce')}`,
+    ]);
+    const connect = async () => {
+      const socket = createConnection(this.#path('c'));
+      await once(socket, 'connect').finally(() => socket.destroy());
+    };
+    await this.#ready(this.#containerd, connect);
+    await rm(this.#path('p'), { force: true });
+    this.#daemon = await this.#spawn('dockerd', [
+      `--config-file=${this.#path('c.json')}`,
+      `--host=${this.host}`,
+      `--containerd=${this.#path('c')}`,
+      `--data-root=${this.#path('d')}`,
+      `--exec-root=${this.#path('e')}`,
+      `--pidfile=${this.#path('p')}`,
+      `--storage-driver=${this.#storageDriver}`,
+      '--iptables=false',
+      '--ip6tables=false',
+      '--ip-masq=false',
+      '--bridge=none',
+    ]);
+    const ping = async () => {
+      const { status } = await this.api('GET', '/_ping');
+      if (status !== 200) throw new Error(`status ${status}`);
+    };
+    await this.#ready(this.#daemon, ping);
+  }
+
+  async #spawn(command: string, argv: string[]): Promise<ChildProcess> {
+    const log = await open(this.#path('log'), 'a');
+    // A group of its own: an interrupt at the terminal is for the tests, which stop it themselves.
+    const child = spawn(command, argv, { detached: true, stdio: ['ignore', log.fd, log.fd] });
+    // Asked for before anything else is awaited, or the event would be missed.
+    const spawned = once(child, 'spawn');
+    await Promise.all([spawned, log.close()]);
+    return child;
+  }
+
+  async #ready(child: ChildProcess, probe: () => Promise<void>): Promise<void> {
+    const deadline = performance.now() + READY_LIMIT_MS;
+    for (;;) {
+      try {
+        await probe();
+        return;
+      } catch (cause) {
+        if (child.exitCode === null && child.signalCode === null && performance.now() < deadline) {
+          await pause(PROBE_EVERY_MS);
+          continue;
+        }
+        const tail = (await readFile(this.#path('log'), 'utf8').catch(() => '')).slice(-2000);
+        throw new Error(`${child.spawnfile} (${this.#storageDriver}) did not come up: ${tail}`, { cause });
+      }
+    }
+  }
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const daemon = this.#daemon;
+    this.#daemon = null;
+    await end(daemon, signal);
+  }
+
+  async #removeContainers(): Promise<void> {
+    try {
+      const { body } = await this.api<{ Id: string }[]>('GET', '/containers/json?all=true');
+      for (const { Id } of body) await this.api('DELETE', `/containers/${Id}?force=true&v=true`);
+    } catch {
+      // The daemon is gone; its processes are ended by their ids.
+    }
+  }
+
+  /** Ids of the processes that name our directory on their command line: containerd and its shims. */
+  async #processes(): Promise<number[]> {
+    const found: number[] = [];
+    for (const name of await readdir('/proc')) {
+      if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+      const line = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
+      const [program = ''] = line.split('\0');
+      if (/(^|\/)(dockerd|containerd[^/]*)$/.test(program) && line.includes(this.directory)) found.push(Number(name));
+    }
+    return found;
+  }
+
+  async #unmountAll(): Promise<void> {
+    const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '');
+    for (const mount of mounts.filter((path) => path.startsWith(`${this.directory}/`)).toReversed()) {
+      await run('umount', ['--lazy', mount]).catch(() => {});
+    }
+  }
+}
+
+async function ensureDockerd(): Promise<void> {
+  if (process.getuid?.() !== 0) throw new Error('these tests start a container engine, which needs root');
+  const directories = ['/usr/sbin', '/usr/bin', '/usr/local/bin', ...(process.env['PATH'] ?? '').split(':')];
+  if (directories.some((directory) => existsSync(join(directory, 'dockerd')))) return;
+  if (!existsSync('/etc/debian_version')) throw new Error('dockerd is not installed');
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  await run('apt-get', ['update'], { env, maxBuffer: 1 << 24 });
+  await run('apt-get', ['install', '--yes', '--no-install-recommends', 'docker.io', 'busybox-static'], {
+    env,
+    maxBuffer: 1 << 24,
+  });
+}
+
+async function end(child: ChildProcess | null, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  const late = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS);
+  await exited;
+  clearTimeout(late);
+}
+
+function signalQuietly(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // gone already
+  }
+}
+
+function parseOr(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+async function pause(ms: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
+}

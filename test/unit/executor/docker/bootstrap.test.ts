@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import {
+  bootstrapArgv,
+  bootstrapInput,
+  readBootstrapFailure,
+  readInitFailure,
+} from '../../../../src/executor/docker/bootstrap.ts';
+
+const NONCE = '00ff00ff';
+
+describe('bootstrapInput', () => {
+  it('says how many bytes follow, not characters', () => {
+    expect(bootstrapInput('é☃').toString()).toBe('5\né☃');
+    expect(bootstrapInput('').toString()).toBe('0\n');
+  });
+});
+
+describe('readBootstrapFailure', () => {
+  const says = (text: string) => Buffer.from(text);
+
+  it.each(['incomplete', 'no-room', 'no-tools'] as const)('knows %s, also behind other words', (failure) => {
+    const stderr = says(`sh: some complaint\ndgrid-bootstrap ${NONCE} ${failure}\n`);
+    expect(readBootstrapFailure(125, stderr, NONCE)).toBe(failure);
+  });
+
+  it('is not misled by a task', () => {
+    const line = `dgrid-bootstrap ${NONCE} incomplete\n`;
+    expect(readBootstrapFailure(1, says(line), NONCE)).toBeNull();
+    expect(readBootstrapFailure(125, says('dgrid-bootstrap 11111111 incomplete\n'), NONCE)).toBeNull();
+    expect(readBootstrapFailure(125, says(`${line}and on it goes\n`), NONCE)).toBeNull();
+    expect(readBootstrapFailure(125, says(''), NONCE)).toBeNull();
+  });
+
+  it('looks for the words that the bootstrap has', () => {
+    const program = bootstrapArgv(NONCE)[2];
+    expect(program).toContain('dgrid-bootstrap $nonce $1');
+    for (const failure of ['incomplete', 'no-room', 'no-tools']) expect(program).toContain(`fail ${failure}`);
+  });
+});
+
+describe('readInitFailure', () => {
+  const words = '[FATAL tini (7)] exec /nope failed: No such file or directory\n';
+
+  it("tells init's words from the task's own code", () => {
+    expect(readInitFailure(127, Buffer.from(words))).toBe('exec /nope failed: No such file or directory');
+    expect(readInitFailure(127, Buffer.from('sh: nope: not found\n'))).toBeNull();
+    expect(readInitFailure(1, Buffer.from(words))).toBeNull();
+    expect(readInitFailure(127, Buffer.from(`before ${words}`))).toBeNull();
+  });
+
+  it('says what to do in an image without a shell', () => {
+    const stderr = Buffer.from('[FATAL tini (7)] exec /bin/sh failed: No such file or directory\n');
+    expect(readInitFailure(127, stderr)).toMatch(/use a command/);
+  });
+});

@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest';
+import { LABEL, type RunLabels, readLabels, writeLabels } from '../../../../src/executor/docker/labels.ts';
+import { nodeId, taskId } from '../../../../src/task/id.ts';
+
+const LABELS: RunLabels = {
+  gridId: 'g',
+  key: { taskId: taskId('t'), nodeId: nodeId('n'), incarnation: 'Inc_1-a', epoch: 12 },
+  attempt: 3,
+  program: 'script',
+  nonce: '00ff00ff',
+};
+
+describe('labels', () => {
+  it('come back as they were written, among others', () => {
+    expect(readLabels({ ...writeLabels(LABELS), 'org.example': 'x' })).toEqual(LABELS);
+  });
+
+  it.each(Object.values(LABEL))('are none without %s', (name) => {
+    const { [name]: _left, ...rest } = writeLabels(LABELS);
+    expect(readLabels(rest)).toBeNull();
+  });
+
+  it.each([
+    [LABEL.task, '../x'],
+    [LABEL.task, 'Upper'],
+    [LABEL.node, 'a/b'],
+    [LABEL.epoch, '1e3'],
+    [LABEL.epoch, '-1'],
+    [LABEL.epoch, '012'],
+    [LABEL.epoch, '9'.repeat(16)],
+    [LABEL.attempt, ''],
+    [LABEL.program, 'other'],
+    [LABEL.incarnation, 'a b'],
+    [LABEL.nonce, 'xyz'],
+    [LABEL.grid, ''],
+  ])('are none with %s=%j', (name, value) => {
+    expect(readLabels({ ...writeLabels(LABELS), [name]: value })).toBeNull();
+  });
+});
