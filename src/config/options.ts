@@ -258,8 +258,9 @@ export const OPTIONS = {
   }),
   MAX_TASK_BYTES: setting('256k', {
     group: 'limits',
+    scope: 'both',
     kind: byteSize({ min: 128, max: 16 * MIB }),
-    description: 'A larger task file is not run.',
+    description: 'A larger task file is not run, nor submitted.',
   }),
   MAX_OUTPUT_BYTES: setting('1m', {
     group: 'limits',
