@@ -141,7 +141,7 @@ export class Agent {
       return;
     }
     this.#state = 'running';
-    emit('worker.ready', { node: joinParts.nodeId, incarnation: this.#parts.membership.incarnation });
+    emit('worker.ready', { incarnation: this.#parts.membership.incarnation });
     this.#beating.start();
     this.#polling.start();
     await this.#stopRequest.promise;
@@ -206,14 +206,14 @@ export class Agent {
     if (outcome === 'ok' || this.#state !== 'running') return;
     const { book, emit, gate, joinParts, runner } = this.#parts;
     if (outcome === 'conflict') {
-      emit('node.id-conflict', { node: joinParts.nodeId });
+      emit('node.id-conflict');
       this.#failFor(
         new FatalError(`another machine works under the node id ${joinParts.nodeId}; give one of them another NODE_ID`),
       );
       return;
     }
     // Declared dead: others may have our tasks already. Nothing may run on under the old incarnation.
-    emit('node.fenced', { node: joinParts.nodeId, incarnation: this.#parts.membership.incarnation });
+    emit('node.fenced', { incarnation: this.#parts.membership.incarnation });
     gate.close('registration', 'this node was declared dead and is registering again');
     runner.stopAll('fenced');
     await runner.idle();

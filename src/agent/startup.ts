@@ -118,14 +118,14 @@ async function waitForFreeId(parts: JoinParts): Promise<void> {
       await membership.fenceIfDead(view, watch, nodeId);
       continue;
     }
-    parts.emit('node.id-taken', { node: nodeId, unchanged_ms: watch.unchangedMs(nodeId), ttl_ms: ttlMs });
+    parts.emit('node.id-taken', { unchanged_ms: watch.unchangedMs(nodeId), ttl_ms: ttlMs });
     await clock.sleep(watchIntervalMs, signal);
     if (signal.aborted) return;
   }
 }
 
 function idConflict(parts: Pick<JoinParts, 'nodeId' | 'emit'>): FatalError {
-  parts.emit('node.id-conflict', { node: parts.nodeId });
+  parts.emit('node.id-conflict');
   return new FatalError(`another machine works under the node id ${parts.nodeId}; give one of them another NODE_ID`);
 }
 

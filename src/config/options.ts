@@ -413,7 +413,7 @@ export const OPTIONS = {
       maxLength: 253,
     }),
     description:
-      'Where health and metrics are served. They have no password: keep them local, or behind something that has.',
+      'Where the health pages are served. They have no password: keep them local, or behind something that has.',
   }),
   HTTP_PORT: setting('8000', {
     group: 'observing',

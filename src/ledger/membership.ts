@@ -94,7 +94,6 @@ export class Membership {
     if (outcome.kind === 'refused') throw new RegistrationRefusedError(outcome.reason);
     if (outcome.kind !== 'won') return false;
     this.#parts.emit('node.registered', {
-      node: this.#parts.nodeId,
       incarnation: this.#incarnation,
       ref: nodeRef(this.#parts.reader.namespace, this.#parts.nodeId),
     });
@@ -120,7 +119,7 @@ export class Membership {
     await this.#beating?.catch(() => undefined);
     if (this.#oid === null) return;
     const outcome = await this.#swapOwn(this.#oid, 'stopped');
-    if (outcome.kind === 'won') this.#parts.emit('node.goodbye', { node: this.#parts.nodeId });
+    if (outcome.kind === 'won') this.#parts.emit('node.goodbye');
   }
 
   /**
@@ -160,7 +159,11 @@ export class Membership {
       priority: 'claim',
     });
     if (outcome.kind === 'won') {
-      this.#parts.emit('node.dead', { node: id, incarnation: alive.incarnation, unchanged_ms: watch.unchangedMs(id) });
+      this.#parts.emit('node.dead', {
+        dead_node: id,
+        incarnation: alive.incarnation,
+        unchanged_ms: watch.unchangedMs(id),
+      });
     }
   }
 
@@ -168,7 +171,7 @@ export class Membership {
     if (this.#oid === null) return 'fenced';
     const outcome = await this.#swapOwn(this.#oid, 'alive');
     if (outcome.kind === 'won') {
-      this.#parts.emit('node.heartbeat', { node: this.#parts.nodeId, sequence: this.#sequence });
+      this.#parts.emit('node.heartbeat', { sequence: this.#sequence });
       return 'ok';
     }
     if (outcome.kind === 'refused') throw new RegistrationRefusedError(outcome.reason);

@@ -21,7 +21,6 @@ export const EVENTS = {
   'http.listening': { level: 'info', message: 'Health pages ready' },
   'http.unavailable': { level: 'warn', message: 'Health pages cannot be served, working without them' },
   'worker.summary': { level: 'info', message: 'Health summary' },
-  'worker.already-running': { level: 'error', message: 'Another worker uses this state directory' },
 
   'clone.started': { level: 'info', message: 'Cloning repository' },
   'clone.completed': { level: 'info', message: 'Shallow clone completed' },

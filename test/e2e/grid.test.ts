@@ -118,7 +118,7 @@ describe('a grid of processes', () => {
     await first.stop('SIGKILL');
     await second.logged('result.recorded', undefined, 60_000);
     expect(await repo.record('long')).toMatchObject({ attempt: 2, node_id: 'b', stdout: 'done by b\n' });
-    expect(second.entries('node.dead')).toMatchObject([{ node: 'a' }]);
+    expect(second.entries('node.dead')).toMatchObject([{ dead_node: 'a' }]);
     // The first comes back: its container belongs to nobody any more.
     await using again = worker('a', 'takeover', ttl);
     await again.logged('worker.ready');

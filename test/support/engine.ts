@@ -32,25 +32,31 @@ export class PrivateEngine {
   readonly directory: string;
   readonly socketPath: string;
   readonly #storageDriver: string;
+  /** Where images and containers lie. */
+  readonly dataRoot: string;
   #daemon: ChildProcess | null = null;
   /** Started apart, as a system's service is: a daemon that is killed does not take it along. */
   #containerd: ChildProcess | null = null;
 
   // Made by `start` only.
-  private constructor(directory: string, storageDriver: string) {
+  private constructor(directory: string, storageDriver: string, dataRoot: string) {
     this.directory = directory;
+    this.dataRoot = dataRoot;
     this.socketPath = join(directory, 's');
     this.#storageDriver = storageDriver;
   }
 
-  /** @param options.liveRestore containers outlive the daemon */
-  static async start(options: { liveRestore?: boolean } = {}): Promise<PrivateEngine> {
+  /**
+   * @param options.liveRestore containers outlive the daemon
+   * @param options.dataRoot a directory on a file system that the test wants to fill
+   */
+  static async start(options: { liveRestore?: boolean; dataRoot?: string } = {}): Promise<PrivateEngine> {
     await ensureDockerd();
     const failures: unknown[] = [];
     for (const driver of STORAGE_DRIVERS) {
       // Short, because a socket's path has to fit into 108 bytes, and containerd nests its own below.
       const directory = await mkdtemp('/tmp/dge-');
-      const engine = new PrivateEngine(directory, driver);
+      const engine = new PrivateEngine(directory, driver, options.dataRoot ?? join(directory, 'd'));
       await writeFile(engine.#path('c.json'), JSON.stringify({ 'live-restore': options.liveRestore === true }));
       await writeFile(engine.#path('c.toml'), CONTAINERD_CONFIG);
       try {
@@ -183,7 +189,7 @@ export class PrivateEngine {
       `--config-file=${this.#path('c.json')}`,
       `--host=${this.host}`,
       `--containerd=${this.#path('c')}`,
-      `--data-root=${this.#path('d')}`,
+      `--data-root=${this.dataRoot}`,
       `--exec-root=${this.#path('e')}`,
       `--pidfile=${this.#path('p')}`,
       `--storage-driver=${this.#storageDriver}`,
