@@ -5,6 +5,7 @@
 import { type InspectColor, styleText } from 'node:util';
 import type { Environment } from '../config/machine.ts';
 import type { Clock } from '../runtime.ts';
+import { displayWidth, truncate } from './display-width.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { type Cell, type Column, formatTable } from './table.ts';
 
@@ -12,12 +13,16 @@ import { type Cell, type Column, formatTable } from './table.ts';
 export interface OutStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
-  write(text: string): unknown;
+  readonly rows?: number;
+  write(text: string | Uint8Array): unknown;
 }
 
 export type Style = InspectColor | readonly InspectColor[];
 
 const DEFAULT_COLUMNS = 80;
+const DEFAULT_ROWS = 24;
+const ERASE_TO_END_OF_LINE = '\u001b[K';
+const ERASE_BELOW = '\u001b[J';
 
 export class Output {
   readonly json: boolean;
@@ -30,6 +35,7 @@ export class Output {
   readonly #stderr: OutStream;
   readonly #clock: Clock;
   #documentWritten = false;
+  #pictureLines = 0;
 
   constructor(options: { json: boolean; stdout: OutStream; stderr: OutStream; env: Environment; clock: Clock }) {
     this.json = options.json;
@@ -48,7 +54,33 @@ export class Output {
 
   table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): void {
     if (this.json) return;
-    for (const line of formatTable(columns, rows, this.width, (text) => this.style('bold', text))) this.line(line);
+    for (const line of this.tableLines(columns, rows)) this.line(line);
+  }
+
+  /**
+   * A picture that takes the place of the one before: redrawn on a terminal, and cut to its size; elsewhere printed
+   * below it. Nothing else may be printed in between, but after an empty picture.
+   */
+  picture(lines: readonly string[]): void {
+    if (this.json) return;
+    const { width } = this;
+    if (width === null) {
+      if (lines.length > 0) for (const line of [...lines, '']) this.line(line);
+      return;
+    }
+    const rows = (this.#stdout.rows ?? DEFAULT_ROWS) - 1;
+    const hidden = lines.length - rows;
+    const shown = hidden > 0 ? [...lines.slice(0, rows - 1), `… ${hidden + 1} more lines`] : lines;
+    const up = this.#pictureLines > 0 ? `\u001b[${this.#pictureLines}A` : '';
+    // A line that the terminal wraps would be two, and the next picture would begin too low.
+    const fitting = shown.map((line) => (displayWidth(line) > width ? truncate(line, width) : line));
+    this.#stdout.write(up + fitting.map((line) => `${line}${ERASE_TO_END_OF_LINE}\n`).join('') + ERASE_BELOW);
+    this.#pictureLines = fitting.length;
+  }
+
+  /** The lines that `table` would print. */
+  tableLines(columns: readonly Column[], rows: readonly (readonly Cell[])[]): string[] {
+    return formatTable(columns, rows, this.width, (text) => this.style('bold', text));
   }
 
   /** For programs; nothing without `--json`. @throws Error on a second document, which would make the output unreadable. */
@@ -61,6 +93,16 @@ export class Output {
 
   get documentWritten(): boolean {
     return this.#documentWritten;
+  }
+
+  /** As they are, for people or pipes; nothing with `--json`. */
+  bytes(bytes: Uint8Array): void {
+    if (!this.json && bytes.length > 0) this.#stdout.write(bytes);
+  }
+
+  /** The same, on standard error. */
+  errorBytes(bytes: Uint8Array): void {
+    if (!this.json && bytes.length > 0) this.#stderr.write(bytes);
   }
 
   /** A remark beside the answer, on standard error. */

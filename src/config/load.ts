@@ -48,6 +48,7 @@ export function loadClientSettings(input: LoadInput): Loaded<ClientSettings> {
   return load(input, 'client', (values) => ({
     git: toGitSettings(values),
     refNamespace: values.DGRID_REF_NAMESPACE,
+    maxTaskBytes: values.MAX_TASK_BYTES,
   }));
 }
 

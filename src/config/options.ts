@@ -258,8 +258,9 @@ export const OPTIONS = {
   }),
   MAX_TASK_BYTES: setting('256k', {
     group: 'limits',
+    scope: 'both',
     kind: byteSize({ min: 128, max: 16 * MIB }),
-    description: 'A larger task file is not run.',
+    description: 'A larger task file is not run, nor submitted.',
   }),
   MAX_OUTPUT_BYTES: setting('1m', {
     group: 'limits',
@@ -384,14 +385,13 @@ export const OPTIONS = {
     group: 'recording',
     scope: 'both',
     kind: wholeNumber({ min: 0, max: 100, unit: 'tries' }),
-    description: 'How often a failed Git operation is tried again.',
+    description: 'How often a Git operation is tried in all before it counts as failed. 0 and 1: once.',
   }),
   RETRY_BASE_SECONDS: setting('2', {
     group: 'recording',
     scope: 'both',
     kind: seconds({ min: 0.01, max: 3600 }),
-    description:
-      'The first new try comes at once, the second after this long, and each later one after twice the wait before.',
+    description: 'The wait before the second try. Each later wait is twice the one before, up to five minutes.',
   }),
 
   ENABLE_TASK_SIGNING: setting('false', {

@@ -95,4 +95,5 @@ export interface Settings {
 export interface ClientSettings {
   git: GitSettings;
   refNamespace: RefNamespaceSetting;
+  maxTaskBytes: number;
 }

@@ -1,10 +1,9 @@
 /**
  * One worker for each state directory on this machine.
  *
- * The lock is the kernel's: a POSIX record lock on `worker.lock`, taken through the SQLite that is part of Node (which has
- * no call of its own for it). So there is no stale lock to judge and no take-over that could race: the kernel drops it
- * the moment the process is gone, however it went, and no reboot keeps it. A file with a process id could not do that:
- * two containers that share the directory cannot look into each other's process table.
+ * The lock on `worker.lock` is the kernel's (kernel-lock.ts). So there is no stale lock to judge and no take-over that
+ * could race, and no reboot keeps it. A file with a process id could not do that: two containers that share the directory
+ * cannot look into each other's process table.
  *
  * `worker.holder.json` beside it says who holds the lock, for the error message only; it decides nothing.
  *
@@ -14,9 +13,9 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
 import { type Clock, isoTime } from '../runtime.ts';
+import { KernelLock } from './kernel-lock.ts';
 
 export interface LockHolder {
   /** In the holder's own process table, which may be a container's. */
@@ -45,17 +44,14 @@ export class InstanceLockError extends Error {
   }
 }
 
-/** The low byte of an error code; the rest tells kinds of it apart. */
-const SQLITE_BUSY = 5;
-
 const holderSchema = z.object({ pid: z.int(), hostName: z.string(), nodeId: z.string(), since: z.string() });
 
 export class InstanceLock {
-  #database: DatabaseSync | null;
+  #lock: KernelLock | null;
   readonly #holderPath: string;
 
-  private constructor(database: DatabaseSync, holderPath: string) {
-    this.#database = database;
+  private constructor(lock: KernelLock, holderPath: string) {
+    this.#lock = lock;
     this.#holderPath = holderPath;
   }
 
@@ -66,47 +62,32 @@ export class InstanceLock {
   static async acquire(options: { stateDir: string; nodeId: string; clock: Clock }): Promise<InstanceLock> {
     const { stateDir, nodeId, clock } = options;
     const holderPath = join(stateDir, 'worker.holder.json');
-    let database: DatabaseSync;
+    let lock: KernelLock | null;
     try {
       await mkdir(stateDir, { recursive: true, mode: 0o700 });
-      database = await openLockFile(join(stateDir, 'worker.lock'));
+      lock = await KernelLock.tryAcquire(join(stateDir, 'worker.lock'));
     } catch (error) {
-      if (((error as { errcode?: number }).errcode ?? 0) % 256 === SQLITE_BUSY) {
-        const holder = await readHolder(holderPath);
-        throw new InstanceLockError('held', `another worker uses ${stateDir}${describe(holder)}`, holder, error);
-      }
       const reason = (error as Error).message;
       throw new InstanceLockError('unusable', `cannot lock the state directory ${stateDir}: ${reason}`, null, error);
+    }
+    if (!lock) {
+      const holder = await readHolder(holderPath);
+      throw new InstanceLockError('held', `another worker uses ${stateDir}${describe(holder)}`, holder, undefined);
     }
     const holder: LockHolder = { pid: process.pid, hostName: hostname(), nodeId, since: isoTime(clock.wallMs()) };
     // The lock holds without it, even on a full disk; a name left by someone else must not be taken for ours, though.
     await writeFile(holderPath, `${JSON.stringify(holder)}\n`, { mode: 0o600 }).catch(() => removeQuietly(holderPath));
-    return new InstanceLock(database, holderPath);
+    return new InstanceLock(lock, holderPath);
   }
 
   /** Gives the lock back. Calling it again does nothing. Never throws. */
   async release(): Promise<void> {
-    const database = this.#database;
-    if (!database) return;
-    this.#database = null;
+    const lock = this.#lock;
+    if (!lock) return;
+    this.#lock = null;
     // While the lock is still held: afterwards the file may name the next holder.
     await removeQuietly(this.#holderPath);
-    database.close();
-  }
-}
-
-/** Held from here on until the returned database is closed or the process ends. */
-async function openLockFile(path: string): Promise<DatabaseSync> {
-  // Loaded here, not above: some builds of Node come without it, and that is to be an error one can read.
-  const sqlite = await import('node:sqlite');
-  const database = new sqlite.DatabaseSync(path, { timeout: 0 });
-  try {
-    // Nothing is ever written to it, so it needs no journal; one left by a crash would only raise questions.
-    database.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE');
-    return database;
-  } catch (error) {
-    database.close();
-    throw error;
+    lock.release();
   }
 }
 

@@ -75,6 +75,24 @@ export class QueueIndex {
     }
     return null;
   }
+
+  /** How many tasks have their record, by directory. */
+  countRecords(): { completed: number; failed: number } {
+    const counts = { completed: 0, failed: 0 };
+    for (const { dir, tree } of this.#records) {
+      const suffix = Buffer.from('.json\0');
+      let count = 0;
+      // An object id may happen to contain the suffix: step over each entry's id instead of searching on from the match.
+      for (let at = 0; at < tree.length; ) {
+        const end = tree.indexOf(0, at);
+        if (end < 0) break;
+        if (tree.subarray(end - suffix.length + 1, end + 1).equals(suffix)) count += 1;
+        at = end + 1 + this.#idBytes;
+      }
+      counts[dir === COMPLETED_DIR ? 'completed' : 'failed'] = count;
+    }
+    return counts;
+  }
 }
 
 export class QueueReader {

@@ -1,4 +1,21 @@
 import type { AddCommand } from '../program.ts';
+import { addCancelCommand } from './cancel.ts';
+import { addDemoCommand } from './demo.ts';
+import { addInitCommand } from './init.ts';
+import { addLogsCommand } from './logs.ts';
+import { addShowCommand } from './show.ts';
+import { addStatusCommand } from './status.ts';
+import { addSubmitCommand } from './submit.ts';
+import { addWaitCommand } from './wait.ts';
 
 /** The commands of `dgrid`, in the order of its help. A new one is one more file here and one more line there. */
-export const CLIENT_COMMANDS: readonly AddCommand[] = [];
+export const CLIENT_COMMANDS: readonly AddCommand[] = [
+  addInitCommand,
+  addSubmitCommand,
+  addStatusCommand,
+  addShowCommand,
+  addLogsCommand,
+  addWaitCommand,
+  addCancelCommand,
+  addDemoCommand,
+];

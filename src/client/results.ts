@@ -1,0 +1,132 @@
+/** Reading results, wherever they are: on the branch, or still in the ref of a finished task. */
+import { MODE_TREE, parseCommit, parseTree } from '../git/objects.ts';
+import type { Oid } from '../git/oid.ts';
+import { lookUpPath } from '../git/tree-lookup.ts';
+import type { GridView } from '../ledger/grid-view.ts';
+import { RECORD_FILE, STDERR_FILE, STDOUT_FILE } from '../ledger/state-writer.ts';
+import type { TaskId } from '../task/id.ts';
+import type { ResultRecord } from '../task/result.ts';
+import { parseResultRecord } from '../task/result-schema.ts';
+import type { GridClient } from './grid-client.ts';
+import { standingOf } from './task-standing.ts';
+
+/** Records, with their excerpts, are read in portions of so many. */
+const READ_BATCH = 500;
+
+export type FoundResult = {
+  /** False while only the task's ref holds it. */
+  recorded: boolean;
+} & ({ ok: true; record: ResultRecord } | { ok: false; problem: string });
+
+/** Tasks without a result are absent. @throws GitError */
+export async function readResults(
+  client: GridClient,
+  view: GridView,
+  ids: readonly TaskId[],
+): Promise<Map<TaskId, FoundResult>> {
+  const results = new Map<TaskId, FoundResult>();
+  for (let at = 0; at < ids.length; at += READ_BATCH) {
+    const blobs = await recordBlobs(client, view, ids.slice(at, at + READ_BATCH));
+    const wanted = [...blobs.values()].flatMap(({ blob }) => (blob ? [blob] : []));
+    const objects = await client.repository.readObjects(wanted, client.signal);
+    for (const [id, { blob, recorded }] of blobs) {
+      const object = blob ? objects.get(blob) : undefined;
+      results.set(id, { recorded, ...parse(object?.content ?? null) });
+    }
+  }
+  return results;
+}
+
+async function recordBlobs(
+  client: GridClient,
+  view: GridView,
+  ids: readonly TaskId[],
+): Promise<Map<TaskId, { blob: Oid | null; recorded: boolean }>> {
+  const blobs = new Map<TaskId, { blob: Oid | null; recorded: boolean }>();
+  const finished = new Map<TaskId, Oid>();
+  for (const id of ids) {
+    const standing = standingOf(view, id);
+    if (standing.kind === 'recorded') blobs.set(id, { blob: standing.blob, recorded: true });
+    else if (standing.kind === 'finished') finished.set(id, standing.oid);
+  }
+  const files = await filesOfStates(client, [...finished.values()]);
+  for (const [id, oid] of finished) {
+    blobs.set(id, { blob: files.get(oid)?.get(RECORD_FILE) ?? null, recorded: false });
+  }
+  return blobs;
+}
+
+/** The files of finished states, by name. @throws GitError */
+async function filesOfStates(client: GridClient, states: readonly Oid[]): Promise<Map<Oid, Map<string, Oid>>> {
+  const { repository, signal, format } = client;
+  const trees = new Map<Oid, Oid>();
+  for (const [oid, commit] of await repository.readObjects(states, signal)) {
+    if (commit.type === 'commit') trees.set(oid, parseCommit(commit.content).tree);
+  }
+  const contents = await repository.readObjects([...new Set(trees.values())], signal);
+  const files = new Map<Oid, Map<string, Oid>>();
+  for (const [state, tree] of trees) {
+    const object = contents.get(tree);
+    if (object?.type !== 'tree') continue;
+    const entries = parseTree(object.content, format).filter(({ mode }) => mode !== MODE_TREE);
+    files.set(state, new Map(entries.map(({ name, oid }) => [name, oid])));
+  }
+  return files;
+}
+
+function parse(content: Buffer | null): { ok: true; record: ResultRecord } | { ok: false; problem: string } {
+  if (!content) return { ok: false, problem: 'its record is missing' };
+  let value: unknown;
+  try {
+    value = JSON.parse(content.toString('utf8'));
+  } catch {
+    return { ok: false, problem: 'its record is no JSON' };
+  }
+  const parsed = parseResultRecord(value);
+  if (parsed.ok) return { ok: true, record: parsed.record };
+  return parsed.kind === 'newer-version'
+    ? { ok: false, problem: `its record has version ${parsed.version}, which a newer version of D-GRID wrote` }
+    : { ok: false, problem: `its record is not valid: ${parsed.problems.join('; ')}` };
+}
+
+export interface StreamOutput {
+  bytes: Buffer;
+  /** What the task wrote in all. */
+  totalBytes: number;
+  /** True when `bytes` is all of it. */
+  whole: boolean;
+}
+
+/** What a finished task wrote, as far as it was kept. @throws GitError */
+export async function readOutput(
+  client: GridClient,
+  view: GridView,
+  record: ResultRecord,
+): Promise<{ stdout: StreamOutput; stderr: StreamOutput }> {
+  const [stdoutLog, stderrLog] = await Promise.all(
+    [STDOUT_FILE, STDERR_FILE].map((name) => readLog(client, view, record.task_id, name)),
+  );
+  return {
+    stdout: output(stdoutLog ?? null, record.stdout, record.stdout_bytes, record.stdout_truncated),
+    stderr: output(stderrLog ?? null, record.stderr, record.stderr_bytes, record.stderr_truncated),
+  };
+}
+
+function output(log: Buffer | null, excerpt: string, totalBytes: number, truncated: boolean): StreamOutput {
+  if (log) return { bytes: log, totalBytes, whole: log.length === totalBytes };
+  return { bytes: Buffer.from(excerpt), totalBytes, whole: !truncated };
+}
+
+async function readLog(client: GridClient, view: GridView, id: TaskId, name: string): Promise<Buffer | null> {
+  const { repository, signal } = client;
+  const standing = standingOf(view, id);
+  let blob: Oid | undefined;
+  if (standing.kind === 'recorded' && view.tipTree) {
+    const path = `${standing.path.replace(/\.json$/, '')}/${name}`;
+    blob = (await lookUpPath(view.tipTree, path, (oids) => repository.readObjects(oids, signal), client.format))?.oid;
+  } else if (standing.kind === 'finished') {
+    blob = (await filesOfStates(client, [standing.oid])).get(standing.oid)?.get(name);
+  }
+  if (!blob) return null;
+  return (await repository.readObjects([blob], signal)).get(blob)?.content ?? null;
+}
