@@ -48,8 +48,11 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   const { nodeId, stateDir } = settings;
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const lock = await InstanceLock.acquire({ stateDir, nodeId, clock });
+  let joined: Worker | null = null;
+  // Before the first contact, so that a worker that waits for its repository shows as alive.
+  const http = await startHttp(settings, () => joined, emit);
+  const release = async (): Promise<unknown> => Promise.all([http?.close(), lock.release()]);
   try {
-    let joined: Worker | null = null;
     const randomHex: RandomHex = systemRandomHex;
     const machine = await machineId({ stateDir, randomHex });
     const repository = openRepository(settings, options);
@@ -94,10 +97,9 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       untilIdle: options.untilIdle,
     });
     joined = worker;
-    const http = await startHttp(settings, worker, emit);
-    return { worker, done: runUntilStopped(worker, async () => Promise.all([http?.close(), lock.release()])) };
+    return { worker, done: runUntilStopped(worker, release) };
   } catch (error) {
-    await lock.release();
+    await release();
     throw error;
   }
 }
@@ -167,7 +169,7 @@ function retryOf(settings: Settings, clock: Clock, emit: Emit, random: RandomFra
 /** A second worker on the box finds the port taken: that costs it its pages, not its work. */
 async function startHttp(
   settings: Settings,
-  worker: Worker,
+  joined: () => Worker | null,
   emit: Emit,
 ): Promise<{ close: () => Promise<void> } | null> {
   if (settings.httpPort === 0) return null;
@@ -177,22 +179,8 @@ async function startHttp(
     host: settings.httpHost,
     port: settings.httpPort,
     source: {
-      reasons: () =>
-        worker.agent.state === 'running'
-          ? worker.gate.reasons
-          : [{ reason: worker.agent.state, text: `the worker is ${worker.agent.state}` }, ...worker.gate.reasons],
-      details: () => ({
-        node: settings.nodeId,
-        state: worker.agent.state,
-        incarnation: worker.membership.incarnation,
-        running: worker.runner.activeTasks,
-        tasks_finished: worker.runner.tasksFinished,
-        results_unpublished: worker.book.unpublishedCount,
-        results_dropped: worker.book.resultsDropped,
-        failed_pushes: worker.publisher.failedPushes,
-        queued: worker.reader.view.queue.files.size,
-        last_health_check: worker.health.lastCheck,
-      }),
+      reasons: () => notReady(joined()),
+      details: () => ({ node: settings.nodeId, ...details(joined()) }),
     },
   };
   try {
@@ -203,4 +191,26 @@ async function startHttp(
     emit('http.unavailable', { host: settings.httpHost, port: settings.httpPort, err: error });
     return null;
   }
+}
+
+/** Before the first contact with the repository there is no worker to ask yet. */
+function notReady(worker: Worker | null): { reason: string; text: string }[] {
+  const state = worker?.agent.state ?? 'starting';
+  const own = state === 'running' ? [] : [{ reason: state, text: `the worker is ${state}` }];
+  return [...own, ...(worker?.gate.reasons ?? [])];
+}
+
+function details(worker: Worker | null): Record<string, unknown> {
+  if (!worker) return { state: 'starting' };
+  return {
+    state: worker.agent.state,
+    incarnation: worker.membership.incarnation,
+    running: worker.runner.activeTasks,
+    tasks_finished: worker.runner.tasksFinished,
+    results_unpublished: worker.book.unpublishedCount,
+    results_dropped: worker.book.resultsDropped,
+    failed_pushes: worker.publisher.failedPushes,
+    queued: worker.reader.view.queue.files.size,
+    last_health_check: worker.health.lastCheck,
+  };
 }

@@ -57,6 +57,8 @@ export class HealthKeeper {
   readonly #parts: HealthKeeperParts;
   #admission: AdmissionState = NOTHING_EXCEEDED;
   #engine: EngineInfo | null = null;
+  /** null also where it cannot be seen: in a container, or with an engine on another machine. */
+  #dataRoot: string | null = null;
   #reading: MachineReading | null = null;
   #readAtMs = Number.NEGATIVE_INFINITY;
   #healedAtMs = Number.NEGATIVE_INFINITY;
@@ -151,7 +153,8 @@ export class HealthKeeper {
       const wasAway = gate.isClosedBy('engine');
       if (wasAway) await reconcile();
       this.#engine = info;
-      onDataRoot(info.dataRoot);
+      this.#dataRoot = await this.#visible(info.dataRoot);
+      onDataRoot(this.#dataRoot);
       gate.open('engine');
       if (wasAway) emit('engine.ready', { engine: info.name, version: info.version, cgroup: info.cgroupVersion });
       return null;
@@ -162,10 +165,16 @@ export class HealthKeeper {
     }
   }
 
+  async #visible(path: string | null): Promise<string | null> {
+    if (path === null) return null;
+    const { disks } = await this.#parts.sensors.readDisks([path]);
+    return disks[0]?.disk ? path : null;
+  }
+
   async #checkMachine(): Promise<void> {
     const { clock, clonePath, emit, gate, healer, sensors, thresholds } = this.#parts;
-    const dataRoot = this.#engine?.dataRoot;
-    this.#reading = await sensors.read(dataRoot ? [clonePath, dataRoot] : [clonePath]);
+    const paths = this.#dataRoot === null ? [clonePath] : [clonePath, this.#dataRoot];
+    this.#reading = await sensors.read(paths);
     this.#readAtMs = clock.monotonicMs();
     let decision = decideAdmission(this.#admission, this.#reading, thresholds);
     const diskIsLow = decision.state.exceeded.some(({ resource }) => resource === 'disk' || resource === 'inodes');
@@ -175,7 +184,7 @@ export class HealthKeeper {
     if (diskIsLow && sinceMs >= HEAL_PAUSE_MS) {
       this.#healedAtMs = clock.monotonicMs();
       await healer.heal();
-      this.#reading = await sensors.read(dataRoot ? [clonePath, dataRoot] : [clonePath]);
+      this.#reading = await sensors.read(paths);
       decision = decideAdmission(this.#admission, this.#reading, thresholds);
       for (const transition of decision.transitions) emit(...eventOfTransition(transition));
       this.#admission = decision.state;

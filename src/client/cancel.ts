@@ -48,8 +48,8 @@ export async function cancel(client: GridClient, ids: readonly TaskId[]): Promis
     await Promise.all(swaps);
   }
   await confirm(client, outcomes, written);
-  for (const id of ids) if (!outcomes.has(id)) outcomes.set(id, { kind: 'contended' });
-  return outcomes;
+  // In the order in which they were asked for.
+  return new Map(ids.map((id) => [id, outcomes.get(id) ?? { kind: 'contended' }]));
 }
 
 type Cancellable = Extract<TaskStanding, { kind: 'queued' | 'claimed' | 'waiting' }>;
