@@ -53,6 +53,8 @@ ensure_engine() {
   is_root_on_debian || fail "No container engine answers. Install Docker, start it, and let this user reach its socket
 (on most systems: add the user to the group docker), or set DOCKER_HOST; then run this again."
   install_packages docker.io busybox-static
+  # Newer releases have the command in a package of its own.
+  command -v docker >/dev/null || install_packages docker-cli
   if [ -d /run/systemd/system ]; then
     say "starting the docker service"
     systemctl start docker && engine_answers && return 0

@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 
 if is_root_on_debian; then
   install_packages docker.io busybox-static openssh-server debootstrap e2fsprogs util-linux ca-certificates git
+  command -v docker >/dev/null || install_packages docker-cli
 else
   [ "$(id -u)" = 0 ] || fail "The full tests start container engines and mount file systems of their own, so they need root.
 Without root, run the unit tests: npm test"
