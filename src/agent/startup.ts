@@ -55,7 +55,9 @@ export async function join(parts: JoinParts): Promise<void> {
     if (parts.membership.judgeOwnRef(view) === 'foreign') throw idConflict(parts);
     await parts.specs.update(view.queue);
     const settled = new Set(outbox.map(({ taskId }) => taskId));
-    const adoptable = matchRuns(parts, view, found).filter(({ state }) => !settled.has(state.taskId));
+    const adoptable = matchRuns(parts, view, found).filter(
+      ({ state }) => !settled.has(state.taskId) && !parts.runner.isActive(state.taskId),
+    );
     // One turn, one push: the requests are made before the first await.
     const publishing = parts.book.publishOutbox();
     const adopting = adoptable.map(async ({ oid, state, run, task }) => ({

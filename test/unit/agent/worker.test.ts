@@ -141,6 +141,50 @@ describe('a worker', () => {
     });
   });
 
+  it('takes a container up once, also when its registration has to be tried again', async () => {
+    const g = await grid();
+    const engine = new StubEngine(systemClock);
+    await g.queue({ work: { script: 'sleep 2500' } });
+    let dead = false;
+    const first = await g.startWorker('a', {
+      engine,
+      prepare: (repository) => {
+        repository.onList = () => {
+          if (dead) throw new Error('dead');
+        };
+        repository.onPush = () => (dead ? 'lost-request' : 'none');
+      },
+    });
+    await until('the task to run', () => engine.starts.length === 1);
+    dead = true;
+    const node = refName('refs/dgrid/nodes/a');
+    const earlier = g.remote.history.find(({ ref, to }) => ref === node && to !== g.remote.refs.get(node))?.to;
+    let moved = false;
+    const second = await g.startWorker('a', {
+      engine,
+      prepare: (repository) => {
+        repository.onPush = (swaps) => {
+          if (!moved && swaps.some(({ ref }) => ref === node)) {
+            // A last beat of the first life arrives just before.
+            moved = true;
+            g.remote.refs.set(node, earlier as never);
+          }
+          return 'none';
+        };
+      },
+    });
+    await until('the record', async () => (await g.record('work')) !== null);
+    await stop(second);
+    expect(moved).toBe(true);
+    expect(second.events.named('task.adopted')).toHaveLength(1);
+    expect(await g.record('work')).toMatchObject({ attempt: 1, status: 'success' });
+    expect(engine.starts).toHaveLength(1);
+    onTestFinished(() => {
+      first.agent.requestStop();
+      first.agent.requestStop();
+    });
+  });
+
   it('takes over from a node that died, and the dead one gets nothing accepted any more', async () => {
     const g = await grid();
     await g.queue({ work: { script: 'sleep 1500' } });
