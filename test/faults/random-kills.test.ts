@@ -85,6 +85,9 @@ describe('workers killed at random', () => {
     ]);
     const records = added.split('\n').filter((line) => line.endsWith('.json'));
     expect(records).toHaveLength(TASKS);
-    for (const worker of workers) expect(await worker.stop()).toBe(0);
+    for (const worker of workers) {
+      await worker.logged('worker.ready');
+      expect(await worker.stop()).toBe(0);
+    }
   });
 });

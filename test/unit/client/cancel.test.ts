@@ -23,7 +23,7 @@ describe('cancel', () => {
     await here.queue({ a: { script: 'true' }, b: { script: 'true' } });
     const { client, repository } = memoryClient(here.remote);
     const outcomes = await cancel(client, [A, taskId('b'), taskId('nobody')]);
-    expect([...outcomes.values()]).toEqual([{ kind: 'unknown' }, { kind: 'cancelled' }, { kind: 'cancelled' }]);
+    expect([...outcomes.values()]).toEqual([{ kind: 'cancelled' }, { kind: 'cancelled' }, { kind: 'unknown' }]);
     expect(repository.pushes).toBe(1);
     const result = (await readResults(client, await client.refresh(), [A])).get(A);
     expect(result).toMatchObject({
