@@ -5,7 +5,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings } from './config/settings.ts';
 import { isImageAllowed } from './executor/docker/allow-list.ts';
-import { DockerExecutor } from './executor/docker/docker-executor.ts';
+import type { DockerExecutor } from './executor/docker/docker-executor.ts';
 import { type EngineInfo, ExecutorError } from './executor/executor.ts';
 import type { CliRepository } from './git/cli-repository.ts';
 import { GitError } from './git/errors.ts';
@@ -18,7 +18,7 @@ import { writeStateFile } from './host/state-file.ts';
 import { findNamespace, NAMESPACES, type Namespace, namespaceOf } from './ledger/names.ts';
 import type { Emit } from './observe/events.ts';
 import { type Clock, systemRandomHex } from './runtime.ts';
-import { gridIdOf, openRepository } from './worker.ts';
+import { openExecutor, openRepository } from './worker.ts';
 
 export interface CheckResult {
   check: string;
@@ -51,16 +51,7 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<CheckResu
   yield remote.result;
   yield await checkClock(settings, clock);
   if (remote.namespace) yield await checkSwaps(repository, remote.namespace, clock);
-  const executor = new DockerExecutor({
-    settings: settings.docker,
-    gridId: gridIdOf(settings.git.repoUrl),
-    nodeId: settings.nodeId,
-    maxOutputBytes: settings.maxOutputBytes,
-    ownedImagesFile: join(settings.stateDir, 'images.json'),
-    clock,
-    randomHex: systemRandomHex,
-    emit,
-  });
+  const executor = openExecutor(settings, { clock, emit });
   try {
     const engine = await checkEngine(executor);
     yield engine.result;

@@ -56,14 +56,8 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     const randomHex: RandomHex = systemRandomHex;
     const machine = await machineId({ stateDir, randomHex });
     const repository = openRepository(settings, options);
-    const executor = new DockerExecutor({
-      settings: settings.docker,
-      gridId: gridIdOf(settings.git.repoUrl),
-      nodeId,
-      maxOutputBytes: settings.maxOutputBytes,
-      ownedImagesFile: join(stateDir, 'images.json'),
+    const executor = openExecutor(settings, {
       clock,
-      randomHex,
       emit,
       // Until this worker has joined, containers of an earlier run may still be taken up, ended ones too.
       isLive: () => joined === null || joined.agent.state === 'starting',
@@ -124,6 +118,22 @@ export function openRepository(
     emit: parts.emit,
     random: systemRandomFraction,
     operatorEnv: parts.operatorEnv,
+  });
+}
+
+/** @param parts.isLive runs that must be kept although they ended, beside those of this process. */
+export function openExecutor(
+  settings: Settings,
+  parts: { clock: Clock; emit: Emit; isLive?: () => boolean },
+): DockerExecutor {
+  return new DockerExecutor({
+    settings: settings.docker,
+    gridId: gridIdOf(settings.git.repoUrl),
+    nodeId: settings.nodeId,
+    maxOutputBytes: settings.maxOutputBytes,
+    ownedImagesFile: join(settings.stateDir, 'images.json'),
+    randomHex: systemRandomHex,
+    ...parts,
   });
 }
 

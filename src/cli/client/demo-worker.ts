@@ -11,10 +11,10 @@ import { fileURLToPath } from 'node:url';
 import type { Environment } from '../../config/machine.ts';
 import { OPTION_NAMES, type OptionName } from '../../config/options.ts';
 import type { Settings } from '../../config/settings.ts';
-import { DockerExecutor } from '../../executor/docker/docker-executor.ts';
+import type { DockerExecutor } from '../../executor/docker/docker-executor.ts';
 import { type EngineInfo, ExecutorError } from '../../executor/executor.ts';
-import { type Clock, systemRandomHex } from '../../runtime.ts';
-import { gridIdOf } from '../../worker.ts';
+import type { Clock } from '../../runtime.ts';
+import { openExecutor } from '../../worker.ts';
 import { Failure } from '../failure.ts';
 
 /** Of the settings in the demo's environment; the rest is the demo's own. */
@@ -120,16 +120,7 @@ export class DemoWorker {
 }
 
 export function demoExecutor(settings: Settings, clock: Clock): DockerExecutor {
-  return new DockerExecutor({
-    settings: settings.docker,
-    gridId: gridIdOf(settings.git.repoUrl),
-    nodeId: settings.nodeId,
-    maxOutputBytes: settings.maxOutputBytes,
-    ownedImagesFile: join(settings.stateDir, 'images.json'),
-    clock,
-    randomHex: systemRandomHex,
-    emit: () => undefined,
-  });
+  return openExecutor(settings, { clock, emit: () => undefined });
 }
 
 /** @throws Failure that says what to do. */
