@@ -40,6 +40,8 @@ export interface AgentParts {
   membership: Membership;
   book: ClaimBook;
   publisher: Publisher;
+  /** Gives up every push, also the one under way. */
+  abortPublishing: () => void;
   cycle: Cycle;
   runner: TaskRunner;
   gate: Gate;
@@ -232,12 +234,15 @@ export class Agent {
   }
 
   async #shutDown(): Promise<void> {
-    const { book, clock, cycle, emit, executor, gate, membership, publisher, runner, summary } = this.#parts;
+    const { abortPublishing, book, clock, cycle, emit, executor, gate, membership, publisher, runner, summary } =
+      this.#parts;
+    const leaving = new AbortController();
     this.#state = 'draining';
     gate.close('draining', 'this worker is stopping');
     emit('worker.stopping', { running: runner.activeCount });
     this.#nudgeTimer.abort();
-    await this.#polling.stop();
+    // A host that accepts and never answers must not hold up the rest.
+    await this.#within(PUBLISH_MS, this.#polling.stop(), this.#hurry.signal);
     await this.#within(this.#parts.shutdownGraceMs, runner.idle(), this.#hurry.signal);
     runner.stopAll('handed-back');
     await this.#within(STOP_CONTAINERS_MS, runner.idle());
@@ -253,15 +258,18 @@ export class Agent {
       // Nobody else may be there to record what was just finished.
       await this.#within(
         PUBLISH_MS,
-        cycle.finalRecording().catch((error: unknown) => emit('poll.failed', { err: error })),
+        cycle.finalRecording(leaving.signal).catch((error: unknown) => emit('poll.failed', { err: error })),
       );
     }
-    await this.#beating.stop();
+    await this.#within(GOODBYE_MS, this.#beating.stop());
     await this.#within(
       GOODBYE_MS,
       membership.goodbye().catch((error: unknown) => emit('node.heartbeat-failed', { err: error })),
     );
     await this.#within(GOODBYE_MS, publisher.drained());
+    // What is still under way is given up, or it would keep the process alive. Results wait in the outbox.
+    abortPublishing();
+    leaving.abort();
     emit('worker.summary', {
       ...summary(),
       failed_pulls: cycle.failedPulls,

@@ -78,7 +78,7 @@ export function assemble(options: AssembleOptions): Worker {
   const { settings, ports, namespace } = options;
   const { clock, emit, executor, quota, randomHex, repository } = ports;
   const { nodeId } = settings;
-  // Never aborted but by the process's end: publishing is what a shutdown waits for.
+  // Aborted at the very end of a shutdown: publishing is what the steps before wait for.
   const publishing = new AbortController();
   const reader = new GridReader({ repository, clock, namespace, branch: settings.git.branch });
   const writer = new StateWriter({
@@ -248,6 +248,7 @@ export function assemble(options: AssembleOptions): Worker {
     membership,
     book,
     publisher,
+    abortPublishing: () => publishing.abort(),
     cycle,
     runner,
     gate,

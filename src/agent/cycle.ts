@@ -91,8 +91,8 @@ export class Cycle {
   }
 
   /** One last look before leaving, so that what this worker finished is recorded even if nobody else is there. */
-  async finalRecording(): Promise<void> {
-    const view = await this.#second(undefined);
+  async finalRecording(signal: AbortSignal): Promise<void> {
+    const view = await this.#second(signal);
     await this.#record(view);
   }
 
