@@ -6,6 +6,7 @@ import { assemble, type Worker } from './agent/assemble.ts';
 import type { Settings } from './config/settings.ts';
 import { isImageAllowed } from './executor/docker/allow-list.ts';
 import { DockerExecutor } from './executor/docker/docker-executor.ts';
+import type { Executor } from './executor/executor.ts';
 import { CliRepository } from './git/cli-repository.ts';
 import { GitError, RETRYABLE } from './git/errors.ts';
 import { InstanceLock } from './host/instance-lock.ts';
@@ -13,6 +14,7 @@ import { machineId } from './host/machine-id.ts';
 import { Quota } from './host/quota.ts';
 import { Sensors } from './host/sensors.ts';
 import { findNamespace, type Namespace, namespaceOf } from './ledger/names.ts';
+import { FileOutbox } from './ledger/outbox.ts';
 import type { Retry } from './ledger/publisher.ts';
 import type { Emit } from './observe/events.ts';
 import type { HttpOptions } from './observe/http/server.ts';
@@ -37,6 +39,8 @@ export interface WorkerOptions {
   operatorEnv: NodeJS.ProcessEnv;
   /** Aborted when the worker is asked to stop before it has begun. */
   signal: AbortSignal;
+  /** In the place of the container engine that the settings name. */
+  executor?: Executor;
 }
 
 /**
@@ -56,12 +60,14 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     const randomHex: RandomHex = systemRandomHex;
     const machine = await machineId({ stateDir, randomHex });
     const repository = openRepository(settings, options);
-    const executor = openExecutor(settings, {
-      clock,
-      emit,
-      // Until this worker has joined, containers of an earlier run may still be taken up, ended ones too.
-      isLive: () => joined === null || joined.agent.state === 'starting',
-    });
+    const executor =
+      options.executor ??
+      openExecutor(settings, {
+        clock,
+        emit,
+        // Until this worker has joined, containers of an earlier run may still be taken up, ended ones too.
+        isLive: () => joined === null || joined.agent.state === 'starting',
+      });
     const sensors = new Sensors({ clock });
     const quota = await Quota.open({
       path: join(stateDir, 'quota.json'),
@@ -78,6 +84,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
         executor,
         sensors,
         quota,
+        outbox: new FileOutbox(join(stateDir, 'outbox'), emit),
         retry: retryOf(settings, clock, emit, systemRandomFraction),
         clock,
         randomHex,

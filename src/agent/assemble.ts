@@ -8,7 +8,7 @@ import type { Settings } from '../config/settings.ts';
 import type { Executor } from '../executor/executor.ts';
 import type { Repository } from '../git/repository.ts';
 import { Healer } from '../host/healer.ts';
-import type { Quota } from '../host/quota.ts';
+import type { HourlyQuota } from '../host/quota.ts';
 import type { Sensors } from '../host/sensors.ts';
 import { writeStateFile } from '../host/state-file.ts';
 import { ClaimBook } from '../ledger/claims.ts';
@@ -17,7 +17,7 @@ import { GridReader } from '../ledger/grid-view.ts';
 import { Membership } from '../ledger/membership.ts';
 import { type Namespace, namespaceOf } from '../ledger/names.ts';
 import { Observations } from '../ledger/observations.ts';
-import { Outbox } from '../ledger/outbox.ts';
+import type { Outbox } from '../ledger/outbox.ts';
 import { Publisher, type Retry } from '../ledger/publisher.ts';
 import { Recorder } from '../ledger/recorder.ts';
 import { Settler } from '../ledger/settler.ts';
@@ -43,8 +43,9 @@ const READ_SLACK_MS = 15_000;
 export interface WorkerPorts {
   repository: Repository;
   executor: Executor;
-  sensors: Sensors;
-  quota: Quota;
+  sensors: Pick<Sensors, 'read' | 'readDisks'>;
+  quota: HourlyQuota;
+  outbox: Outbox;
   retry: Retry;
   clock: Clock;
   randomHex: RandomHex;
@@ -76,7 +77,7 @@ export interface Worker {
 
 export function assemble(options: AssembleOptions): Worker {
   const { settings, ports, namespace } = options;
-  const { clock, emit, executor, quota, randomHex, repository } = ports;
+  const { clock, emit, executor, outbox, quota, randomHex, repository } = ports;
   const { nodeId } = settings;
   // Aborted at the very end of a shutdown: publishing is what the steps before wait for.
   const publishing = new AbortController();
@@ -127,7 +128,6 @@ export function assemble(options: AssembleOptions): Worker {
     maxTaskBytes: settings.maxTaskBytes,
     maxTimeoutSeconds: Math.floor(settings.docker.timeoutMs / 1000),
   });
-  const outbox = new Outbox(join(settings.stateDir, 'outbox'), emit);
   const book = new ClaimBook({ nodeId, incarnation, reader, writer, outbox, push, clock, emit });
   const health: HealthKeeper = new HealthKeeper({
     executor,

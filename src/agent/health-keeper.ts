@@ -15,7 +15,7 @@ import {
   type Thresholds,
 } from '../host/admission.ts';
 import type { Healer } from '../host/healer.ts';
-import type { Quota } from '../host/quota.ts';
+import type { HourlyQuota } from '../host/quota.ts';
 import type { MachineReading } from '../host/reading.ts';
 import type { Sensors } from '../host/sensors.ts';
 import type { Emit } from '../observe/events.ts';
@@ -29,9 +29,9 @@ const READING_MAX_AGE_MS = 2_000;
 
 export interface HealthKeeperParts {
   executor: Executor;
-  sensors: Sensors;
+  sensors: Pick<Sensors, 'read' | 'readDisks'>;
   thresholds: Thresholds;
-  quota: Quota;
+  quota: HourlyQuota;
   healer: Healer;
   gate: Gate;
   /** The clone's place; the engine's data directory joins it once the engine has told it. */

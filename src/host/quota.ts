@@ -48,6 +48,9 @@ interface Grant {
   count: number;
 }
 
+/** What the worker needs of a quota. */
+export type HourlyQuota = Pick<Quota, 'take' | 'left' | 'nextFreeInMs' | 'usedThisHour' | 'resetTimeIso'>;
+
 export class Quota {
   readonly #options: QuotaOptions;
   /** Oldest first. */

@@ -34,7 +34,17 @@ interface EntryHeader {
   objects: { type: ObjectType; oid: string; bytes: number }[];
 }
 
-export class Outbox {
+/** Where results wait that are made and not yet acknowledged. What `add` has resolved for survives a crash. */
+export interface Outbox {
+  /** @throws the storage's error (disk full, read-only): then nothing is kept. */
+  add(entry: OutboxEntry, format: ObjectFormat): Promise<void>;
+  /** For what is acknowledged, or known to belong to another worker. */
+  remove(entry: Pick<OutboxEntry, 'taskId' | 'swap'>): Promise<void>;
+  /** What an earlier run left. */
+  load(): Promise<OutboxEntry[]>;
+}
+
+export class FileOutbox implements Outbox {
   readonly #dir: string;
   readonly #emit: Emit;
 
@@ -43,7 +53,6 @@ export class Outbox {
     this.#emit = emit;
   }
 
-  /** @throws the file system's error (disk full, read-only): then nothing is kept. */
   async add(entry: OutboxEntry, format: ObjectFormat): Promise<void> {
     await mkdir(this.#dir, { recursive: true });
     const header: EntryHeader = {
@@ -74,12 +83,11 @@ export class Outbox {
     await syncDirectory(this.#dir);
   }
 
-  /** For what is acknowledged, or known to belong to another worker. */
   async remove(entry: Pick<OutboxEntry, 'taskId' | 'swap'>): Promise<void> {
     await rm(this.#path(entry), { force: true });
   }
 
-  /** What an earlier run left. A damaged entry is set aside and told, not thrown away. */
+  /** A damaged entry is set aside and told, not thrown away. */
   async load(): Promise<OutboxEntry[]> {
     const entries: OutboxEntry[] = [];
     for (const name of await listOrNone(this.#dir)) {

@@ -132,6 +132,7 @@ export class Publisher {
 
   async #pushBatch(batch: readonly Pending[]): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
+    const sentAtMs = this.#clock.wallMs();
     const objects = batch.flatMap((request) => request.objects);
     if (objects.length > 0) await this.#repository.writeObjects(objects, this.#signal);
     const swaps = batch.map((request) => request.swap);
@@ -158,6 +159,12 @@ export class Publisher {
       // What is certain is told even when the rest of the batch failed.
       for (const request of batch) {
         const outcome = outcomes.get(request.swap.ref);
+        this.#emit('swap.settled', {
+          ...request.swap,
+          outcome: outcome?.kind ?? 'unclear',
+          sent_ms: sentAtMs,
+          settled_ms: this.#clock.wallMs(),
+        });
         if (!outcome) continue;
         this.#onSettled(request, outcome);
         request.resolve(outcome);

@@ -31,6 +31,7 @@ export const EVENTS = {
   'poll.failed': { level: 'warn', message: 'Poll failed' },
   'git.retry': { level: 'warn', message: 'Git operation failed, trying again' },
   'git.command': { level: 'debug', message: 'Git command finished' },
+  'swap.settled': { level: 'debug', message: 'Swap settled' },
   'push.completed': { level: 'debug', message: 'Push completed' },
   'push.failed': { level: 'warn', message: 'Push failed' },
   'push.unclear': { level: 'warn', message: 'Push outcome unclear, reading back' },

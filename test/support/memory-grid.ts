@@ -9,6 +9,7 @@ import { refName } from '../../src/git/oid.ts';
 import { editTree, type PathEdit } from '../../src/git/tree-edit.ts';
 import { Quota } from '../../src/host/quota.ts';
 import { Sensors } from '../../src/host/sensors.ts';
+import { FileOutbox } from '../../src/ledger/outbox.ts';
 import type { Retry } from '../../src/ledger/publisher.ts';
 import { type QueueIndex, QueueReader } from '../../src/ledger/queue-index.ts';
 import { type Clock, systemClock, systemRandomHex } from '../../src/runtime.ts';
@@ -147,6 +148,7 @@ export class MemoryGrid {
           clock,
           emit,
         }),
+        outbox: new FileOutbox(join(settings.stateDir, 'outbox'), emit),
         retry: quickRetry,
         clock,
         randomHex: systemRandomHex,

@@ -8,7 +8,7 @@ import { EVENTS, type EventName } from '../../src/observe/events.ts';
 import { hermeticEnv } from './temp.ts';
 import { until } from './until.ts';
 
-const PROGRAM = join(import.meta.dirname, '../../bin/dgrid-worker');
+const PROGRAM: readonly string[] = [join(import.meta.dirname, '../../bin/dgrid-worker'), 'start'];
 
 export interface LogEntry {
   event: EventName;
@@ -25,6 +25,8 @@ export interface WorkerProcessOptions {
   dockerHost: string;
   env?: Readonly<Record<string, string>>;
   args?: readonly string[];
+  /** Another program than `dgrid-worker start`, with its first arguments. */
+  program?: readonly string[];
 }
 
 export class WorkerProcess {
@@ -66,7 +68,8 @@ export class WorkerProcess {
       MAX_DISK_PERCENT: '100',
       ...options.env,
     });
-    const child = spawn(PROGRAM, ['start', ...(options.args ?? [])], {
+    const [command = '', ...first] = options.program ?? PROGRAM;
+    const child = spawn(command, [...first, ...(options.args ?? [])], {
       cwd: home,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { makeBlob, makeTree } from '../../../src/git/objects.ts';
 import { refName } from '../../../src/git/oid.ts';
-import { Outbox, type OutboxEntry } from '../../../src/ledger/outbox.ts';
+import { FileOutbox, type OutboxEntry } from '../../../src/ledger/outbox.ts';
 import { taskId } from '../../../src/task/id.ts';
 import { recordEvents } from '../../support/recorded-events.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
@@ -23,17 +23,17 @@ describe('outbox', () => {
     const dir = join(await temporaryDirectory(), 'outbox');
     const { emit } = recordEvents();
     const [a, b] = [entry('a'), entry('b')];
-    const before = new Outbox(dir, emit);
+    const before = new FileOutbox(dir, emit);
     await before.add(a, 'sha1');
     await before.add(b, 'sha1');
     await before.remove(a);
-    const after = new Outbox(dir, emit);
+    const after = new FileOutbox(dir, emit);
     expect(await after.load()).toEqual([b]);
     expect(await after.count()).toBe(1);
   });
 
   it('is empty where there is none', async () => {
-    const outbox = new Outbox(join(await temporaryDirectory(), 'none'), recordEvents().emit);
+    const outbox = new FileOutbox(join(await temporaryDirectory(), 'none'), recordEvents().emit);
     expect(await outbox.load()).toEqual([]);
     expect(await outbox.count()).toBe(0);
   });
@@ -41,7 +41,7 @@ describe('outbox', () => {
   it('sets a damaged entry aside, wherever the damage is, and keeps the others', async () => {
     const dir = join(await temporaryDirectory(), 'outbox');
     const events = recordEvents();
-    const outbox = new Outbox(dir, events.emit);
+    const outbox = new FileOutbox(dir, events.emit);
     await outbox.add(entry('whole'), 'sha1');
     await outbox.add(entry('hurt'), 'sha1');
     const name = (await readdir(dir)).find((each) => each.startsWith('hurt')) as string;
@@ -62,7 +62,7 @@ describe('outbox', () => {
 
   it('forgets what a crash left half written', async () => {
     const dir = join(await temporaryDirectory(), 'outbox');
-    const outbox = new Outbox(dir, recordEvents().emit);
+    const outbox = new FileOutbox(dir, recordEvents().emit);
     await outbox.add(entry('a'), 'sha1');
     await writeFile(join(dir, 'b.123.result.new'), 'half');
     expect((await outbox.load()).map(({ taskId: id }) => id)).toEqual(['a']);
