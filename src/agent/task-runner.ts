@@ -5,6 +5,7 @@
  * - The container is removed only after its result is durable, or after the claim is known to be somebody else's.
  * - What ends a run on our side has one reason, the first that was given.
  * - A failure of the engine is never written down as a failure of the task: the task goes back to the queue.
+ * - A container that cannot be removed holds up nothing: what became of its task is told all the same.
  */
 import type { Executor, ExecutorError, FoundRun, Job, Run, RunEnd, StopReason } from '../executor/executor.ts';
 import { StateFileError } from '../host/state-file.ts';
@@ -215,7 +216,7 @@ export class TaskRunner {
       end = await run.ended;
     } catch (error) {
       // The container may still be there: the next look at this node's containers removes it.
-      await run.dispose().catch(() => undefined);
+      await this.#remove(run);
       throw error;
     }
     if (image) {
@@ -232,7 +233,7 @@ export class TaskRunner {
     const { claim } = active;
     const judgement = judge(end, claim.spec.timeoutMs);
     if (!judgement) {
-      await run.dispose();
+      await this.#remove(run);
       if (end.verdict.kind === 'vanished') return this.#vanished(active, end.verdict.message);
       return this.#leave(active, true);
     }
@@ -246,14 +247,24 @@ export class TaskRunner {
         failures: failures + 1,
         delay_ms: delayMs,
       });
-      await run.dispose();
+      await this.#remove(run);
       return this.#putBack(active, { waitReason: 'retry', delayMs, failed: true, started: true });
     }
     const result = runResult(this.#factsOf(claim), judgement, end, {
       claimedAtMs: claim.claimedAtMs,
       claimMs: claim.claimDurationMs,
     });
-    await this.#finish(active, result, () => run.dispose());
+    await this.#finish(active, result, () => this.#remove(run));
+  }
+
+  /** What stays because the engine fails is removed when this node's containers are looked at next. */
+  async #remove(run: Run): Promise<void> {
+    try {
+      await run.dispose();
+    } catch (error) {
+      this.#parts.emit('container.remove-failed', { task: run.key.taskId, err: error });
+      this.#parts.onEngineTrouble(error as ExecutorError);
+    }
   }
 
   /** Nothing can be said of the task: another try, but not without end. */

@@ -49,6 +49,11 @@ export type ClaimLoss = 'fenced' | 'cancelled' | 'withdrawn' | 'settled';
 
 export type FinishOutcome = 'accepted' | 'dropped' | 'unpublished';
 
+/** A result whose ref was found gone so often, without a record, has nowhere to go. */
+const MAX_GONE_READINGS = 5;
+/** Far more than can be in work, or on their way, at one time. */
+const MAX_EVER_HELD = 10_000;
+
 export interface ClaimBookParts {
   nodeId: NodeId;
   incarnation: () => string;
@@ -63,6 +68,7 @@ export interface ClaimBookParts {
 export class ClaimBook {
   readonly #parts: ClaimBookParts;
   readonly #held = new Map<TaskId, HeldClaim>();
+  readonly #everHeld = new Set<Oid>();
   /** Results that no push has settled yet; the durable copy is in the outbox. */
   readonly #unpublished = new Map<Oid, OutboxEntry>();
   claimsLost = 0;
@@ -151,17 +157,25 @@ export class ClaimBook {
       claimDurationMs: 0,
       stage: 'won',
     };
-    this.#held.set(claim.taskId, claim);
+    this.#hold(claim);
     this.#emitClaimed(claim);
   }
 
-  /** A stray claim whose task file has changed or gone since: back to where others can judge it. @throws GitError */
+  /** Whether a claim was in the book once, so that its task may have been started under it. */
+  wasHeld(oid: Oid): boolean {
+    return this.#everHeld.has(oid);
+  }
+
+  /**
+   * A stray claim that is not to be started under: its task file has changed or gone since, or what was started under it
+   * got lost. Back to where anybody can judge it. @throws GitError
+   */
   async releaseStray(known: { oid: Oid; state: ClaimedState }): Promise<void> {
     const written = this.#parts.writer.task<WaitingState>(
       {
         ...factsOf(known.state),
         state: 'waiting',
-        attempt: known.state.attempt - 1,
+        attempt: known.state.attempt - (this.wasHeld(known.oid) ? 0 : 1),
         waitReason: 'handed-back',
         delayMs: 0,
       },
@@ -194,11 +208,15 @@ export class ClaimBook {
     for (const claim of this.#held.values()) {
       if (view.listedAtMs < claim.wonAtMs || claim.stage === 'publishing') continue;
       const known = view.tasks.get(claim.taskId);
+      const wanted = view.queue.files.has(claim.taskId);
+      // A ref goes only after its task was recorded. Without the record, the reading is late or somebody deleted the ref by
+      // hand: then another worker's claim shows it, or the result will not get in.
+      if (!known && wanted && !view.queue.recordOf(claim.taskId)) continue;
       if (known?.oid !== claim.oid) {
         const state = known?.state?.kind === 'state' ? known.state.state : null;
         const cancelled = state?.state === 'finished' && state.reason === 'cancelled';
         losses.push({ claim, loss: cancelled ? 'cancelled' : 'fenced' });
-      } else if (!view.queue.files.has(claim.taskId)) {
+      } else if (!wanted) {
         losses.push({ claim, loss: view.queue.recordOf(claim.taskId) ? 'settled' : 'withdrawn' });
       }
     }
@@ -296,37 +314,59 @@ export class ClaimBook {
 
   /** Tries once more for everything that no push has settled. Never throws. */
   async publishOutbox(): Promise<void> {
+    const settled = this.#settledEntries;
+    this.#settledEntries = [];
+    await Promise.all(settled.map((entry) => this.#settled(entry)));
     const waiting = [...this.#unpublished.values()].filter((entry) => !this.#publishing.has(entry.swap.to));
     await Promise.all(waiting.map((entry) => this.#publish(entry)));
   }
 
   readonly #publishing = new Set<Oid>();
+  /** How often the ref of an unpublished result was found gone, with no record of the task. */
+  readonly #seenGone = new Map<Oid, number>();
+  /** Entries of settled results that could not be removed yet. */
+  #settledEntries: OutboxEntry[] = [];
 
   async #publish(entry: OutboxEntry): Promise<FinishOutcome> {
     this.#publishing.add(entry.swap.to);
     try {
       const outcome = await this.#parts.push({ swap: entry.swap, objects: entry.objects, priority: 'result' });
       if (outcome.kind === 'refused') return 'unpublished';
-      this.#unpublished.delete(entry.swap.to);
-      await this.#parts.outbox.remove(entry);
-      const claim = this.#held.get(entry.taskId);
-      if (claim?.oid === entry.swap.from) this.#held.delete(entry.taskId);
-      if (outcome.kind === 'won') {
-        this.#parts.emit('result.acknowledged', { task: entry.taskId });
-        return 'accepted';
+      const accepted = outcome.kind === 'won' || (outcome.current === null && (await this.#isRecorded(entry)));
+      if (!accepted && outcome.kind === 'lost' && outcome.current === null && !this.#isGoneForGood(entry)) {
+        return 'unpublished';
       }
-      if (outcome.current === null && (await this.#isRecorded(entry))) {
-        this.#parts.emit('result.acknowledged', { task: entry.taskId });
-        return 'accepted';
-      }
-      this.#dropped(entry);
-      return 'dropped';
+      await this.#settled(entry);
+      if (accepted) this.#parts.emit('result.acknowledged', { task: entry.taskId });
+      else this.#dropped(entry);
+      return accepted ? 'accepted' : 'dropped';
     } catch {
       // The publisher has told; the outbox keeps it and the next cycle tries again.
       return 'unpublished';
     } finally {
       this.#publishing.delete(entry.swap.to);
     }
+  }
+
+  async #settled(entry: OutboxEntry): Promise<void> {
+    this.#unpublished.delete(entry.swap.to);
+    this.#seenGone.delete(entry.swap.to);
+    const claim = this.#held.get(entry.taskId);
+    if (claim?.oid === entry.swap.from) this.#held.delete(entry.taskId);
+    try {
+      await this.#parts.outbox.remove(entry);
+    } catch (error) {
+      // Left there, the next life would send it once more and find it settled.
+      this.#settledEntries.push(entry);
+      this.#parts.emit('outbox.failed', { task: entry.taskId, err: error });
+    }
+  }
+
+  /** A ref goes only after its record has come. Gone without one: the reading is late, or somebody deleted it by hand. */
+  #isGoneForGood(entry: OutboxEntry): boolean {
+    const times = (this.#seenGone.get(entry.swap.to) ?? 0) + 1;
+    this.#seenGone.set(entry.swap.to, times);
+    return times >= MAX_GONE_READINGS;
   }
 
   /**
@@ -371,8 +411,16 @@ export class ClaimBook {
       claimDurationMs: wonAtMs - startedMs,
       stage,
     };
-    this.#held.set(task.taskId, claim);
+    this.#hold(claim);
     return claim;
+  }
+
+  #hold(claim: HeldClaim): void {
+    this.#held.set(claim.taskId, claim);
+    this.#everHeld.add(claim.oid);
+    if (this.#everHeld.size <= MAX_EVER_HELD) return;
+    const [oldest] = this.#everHeld;
+    if (oldest !== undefined) this.#everHeld.delete(oldest);
   }
 
   #emitClaimed(claim: HeldClaim): void {
