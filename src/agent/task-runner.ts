@@ -59,6 +59,8 @@ interface Active {
   counted: boolean;
   /** Aborts what comes before the container: pulling its image. */
   preparing: AbortController;
+  /** Whatever is left of its container is not needed any more. */
+  abandoned: boolean;
 }
 
 export class TaskRunner {
@@ -97,7 +99,7 @@ export class TaskRunner {
   /** Whether a container with this key belongs to a task in work here. */
   owns(key: { taskId: TaskId; incarnation: string; epoch: number }): boolean {
     const active = this.#active.get(key.taskId);
-    if (!active) return false;
+    if (!active || active.abandoned) return false;
     const runKey = active.run?.key;
     return runKey
       ? runKey.incarnation === key.incarnation && runKey.epoch === key.epoch
@@ -155,6 +157,7 @@ export class TaskRunner {
       done: Promise.resolve(),
       counted: false,
       preparing: new AbortController(),
+      abandoned: false,
     };
     this.#active.set(claim.taskId, active);
     active.done = work(active)
@@ -216,7 +219,7 @@ export class TaskRunner {
       end = await run.ended;
     } catch (error) {
       // The container may still be there: the next look at this node's containers removes it.
-      await this.#remove(run);
+      await this.#remove(active, run);
       throw error;
     }
     if (image) {
@@ -233,7 +236,7 @@ export class TaskRunner {
     const { claim } = active;
     const judgement = judge(end, claim.spec.timeoutMs);
     if (!judgement) {
-      await this.#remove(run);
+      await this.#remove(active, run);
       if (end.verdict.kind === 'vanished') return this.#vanished(active, end.verdict.message);
       return this.#leave(active, true);
     }
@@ -247,21 +250,22 @@ export class TaskRunner {
         failures: failures + 1,
         delay_ms: delayMs,
       });
-      await this.#remove(run);
+      await this.#remove(active, run);
       return this.#putBack(active, { waitReason: 'retry', delayMs, failed: true, started: true });
     }
     const result = runResult(this.#factsOf(claim), judgement, end, {
       claimedAtMs: claim.claimedAtMs,
       claimMs: claim.claimDurationMs,
     });
-    await this.#finish(active, result, () => this.#remove(run));
+    await this.#finish(active, result, () => this.#remove(active, run));
   }
 
   /** What stays because the engine fails is removed when this node's containers are looked at next. */
-  async #remove(run: Run): Promise<void> {
+  async #remove(active: Active, run: Run): Promise<void> {
     try {
       await run.dispose();
     } catch (error) {
+      active.abandoned = true;
       this.#parts.emit('container.remove-failed', { task: run.key.taskId, err: error });
       this.#parts.onEngineTrouble(error as ExecutorError);
     }
@@ -344,6 +348,7 @@ export class TaskRunner {
     const { claim } = active;
     const kind = (error as Partial<ExecutorError> | null)?.kind;
     this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
+    active.abandoned = true;
     if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
     if (kind && ENGINE_TROUBLE_KINDS.has(kind)) this.#parts.onEngineTrouble(error as ExecutorError);
     if (error instanceof StateFileError) this.#parts.onStateTrouble(error);

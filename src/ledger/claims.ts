@@ -133,15 +133,18 @@ export class ClaimBook {
    */
   async adopt(known: { oid: Oid; state: ClaimedState }, task: TaskFile): Promise<HeldClaim | null> {
     const startedMs = this.#parts.clock.monotonicMs();
+    const file = { ...task, taskId: known.state.taskId };
+    if (known.state.incarnation === this.#parts.incarnation()) {
+      // An earlier try of this life that won without our knowing.
+      return this.#enter(file, { commit: known, state: known.state }, startedMs, 'verified');
+    }
     const { nonce: _, ...facts } = known.state;
     const written = this.#parts.writer.task<ClaimedState>(
       { ...facts, incarnation: this.#parts.incarnation() },
       { oid: known.oid, state: 'claimed' },
     );
     const outcome = await this.#swap(known.state.taskId, known.oid, written, 'claim');
-    return outcome.kind === 'won'
-      ? this.#enter({ ...task, taskId: known.state.taskId }, written, startedMs, 'verified')
-      : null;
+    return outcome.kind === 'won' ? this.#enter(file, written, startedMs, 'verified') : null;
   }
 
   /** A claim of ours that the grid shows and the book lacks: its push won although nobody told us. */

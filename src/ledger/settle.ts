@@ -41,6 +41,7 @@ export async function settleSwaps(
 ): Promise<void> {
   let open = swaps.filter((swap) => !outcomes.has(swap.ref));
   let mustRead = options.readFirst;
+  let refusal: { kind: 'refused'; reason: string } | null = null;
   for (let sent = 0; open.length > 0; ) {
     if (mustRead) {
       const isPast = options.replacedByNow();
@@ -59,6 +60,10 @@ export async function settleSwaps(
       open = open.filter((swap) => !outcomes.has(swap.ref));
       if (open.length === 0) return;
     }
+    if (refusal) {
+      for (const swap of open) outcomes.set(swap.ref, refusal);
+      return;
+    }
     if (sent > MAX_RESENDS) {
       for (const swap of open) {
         outcomes.set(swap.ref, { kind: 'refused', reason: `rejected ${sent} times although the ref did not move` });
@@ -72,10 +77,11 @@ export async function settleSwaps(
     for (const swap of open) {
       const verdict: SwapVerdict = verdicts.get(swap.ref) ?? { kind: 'unclear', reason: 'no answer for this ref' };
       if (verdict.kind === 'applied') outcomes.set(swap.ref, { kind: 'won' });
-      // A hook judges a push as a whole: in company, a refusal may be meant for another ref.
-      else if (verdict.kind === 'refused' && open.length === 1) outcomes.set(swap.ref, verdict);
       else unclear.push(verdict.reason);
+      // Believed once the ref was read: an earlier copy of the request may have been let through.
+      if (verdict.kind === 'refused' && open.length === 1) refusal = verdict;
     }
+    // A hook judges a push as a whole: in company, a refusal may be meant for another ref.
     const refused = open.filter((swap) => verdicts.get(swap.ref)?.kind === 'refused');
     if (refused.length > 0 && open.length > 1) {
       for (const swap of refused) {

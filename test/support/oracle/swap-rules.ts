@@ -29,7 +29,7 @@ export function checkSwaps({ history, lateReadings, report, toleranceMs }: Exami
       continue;
     }
     const change = moves.get(`${tried.ref} ${tried.to}`);
-    if (tried.outcome === 'lost' && lateReadings) continue;
+    if (lateReadings && tried.outcome !== 'won') continue;
     // What was there and has been replaced since is as good as lost: nobody acts on it any more.
     const replaced = change !== undefined && (replacedAtMs.get(change) ?? Number.POSITIVE_INFINITY) <= tried.settledMs;
     if (tried.outcome === 'lost' && replaced) continue;
