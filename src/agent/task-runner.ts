@@ -349,8 +349,8 @@ export class TaskRunner {
     const kind = (error as Partial<ExecutorError> | null)?.kind;
     this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
     active.abandoned = true;
-    if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
     if (kind && ENGINE_TROUBLE_KINDS.has(kind)) this.#parts.onEngineTrouble(error as ExecutorError);
+    if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
     if (error instanceof StateFileError) this.#parts.onStateTrouble(error);
     try {
       // An engine that answers with an error may mean this very task: that counts as a start, so that it ends some day.

@@ -211,15 +211,14 @@ export class ClaimBook {
     for (const claim of this.#held.values()) {
       if (view.listedAtMs < claim.wonAtMs || claim.stage === 'publishing') continue;
       const known = view.tasks.get(claim.taskId);
-      const wanted = view.queue.files.has(claim.taskId);
       // A ref goes only after its task was recorded. Without the record, the reading is late or somebody deleted the ref by
       // hand: then another worker's claim shows it, or the result will not get in.
-      if (!known && wanted && !view.queue.recordOf(claim.taskId)) continue;
+      if (!known && !view.queue.recordOf(claim.taskId)) continue;
       if (known?.oid !== claim.oid) {
         const state = known?.state?.kind === 'state' ? known.state.state : null;
         const cancelled = state?.state === 'finished' && state.reason === 'cancelled';
         losses.push({ claim, loss: cancelled ? 'cancelled' : 'fenced' });
-      } else if (!wanted) {
+      } else if (!view.queue.files.has(claim.taskId)) {
         losses.push({ claim, loss: view.queue.recordOf(claim.taskId) ? 'settled' : 'withdrawn' });
       }
     }
@@ -297,14 +296,13 @@ export class ClaimBook {
     try {
       await this.#parts.outbox.add(entry, this.#parts.writer.format);
     } catch (error) {
-      // A full disk: publish from memory, and leave the container where it is until the result is acknowledged.
+      // A full disk: publish from memory, and leave the container where it is until the result is settled.
       durable = false;
       this.#parts.emit('outbox.failed', { task: claim.taskId, err: error });
     }
     if (durable) await onDurable();
-    const outcome = await this.#publish(entry);
-    if (!durable && outcome !== 'unpublished') await onDurable();
-    return outcome;
+    else this.#heldBack.set(entry.swap.to, onDurable);
+    return this.#publish(entry);
   }
 
   /** Loads what an earlier run left and answers the tasks concerned: their claims need no adoption. */
@@ -325,6 +323,8 @@ export class ClaimBook {
   }
 
   readonly #publishing = new Set<Oid>();
+  /** For results that no disk holds: what may be done only once they are settled. */
+  readonly #heldBack = new Map<Oid, () => Promise<void>>();
   /** How often the ref of an unpublished result was found gone, with no record of the task. */
   readonly #seenGone = new Map<Oid, number>();
   /** Entries of settled results that could not be removed yet. */
@@ -354,6 +354,9 @@ export class ClaimBook {
   async #settled(entry: OutboxEntry): Promise<void> {
     this.#unpublished.delete(entry.swap.to);
     this.#seenGone.delete(entry.swap.to);
+    const release = this.#heldBack.get(entry.swap.to);
+    this.#heldBack.delete(entry.swap.to);
+    await release?.();
     const claim = this.#held.get(entry.taskId);
     if (claim?.oid === entry.swap.from) this.#held.delete(entry.taskId);
     try {
