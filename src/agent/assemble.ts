@@ -190,6 +190,7 @@ export function assemble(options: AssembleOptions): Worker {
   const cycle = new Cycle({
     nodeId,
     nodeLabels: settings.nodeLabels,
+    nodeTtlMs: settings.nodeTtlMs,
     maxParallelTasks: settings.maxParallelTasks,
     useSmartPolling: settings.useSmartPolling,
     defaultMemoryBytes: settings.docker.memoryBytes,

@@ -107,6 +107,13 @@ export class Membership {
     this.#oid = null;
   }
 
+  /** Before it registers: an incarnation that was declared dead, or signed off, never comes back. */
+  renewIfEnded(view: GridView): void {
+    const known = view.nodes.get(this.#parts.nodeId)?.state;
+    const own = known?.kind === 'state' && known.state.incarnation === this.#incarnation ? known.state : null;
+    if (own && own.state !== 'alive') this.renew();
+  }
+
   /** @throws GitError when nothing certain is known; the next beat sorts it out. */
   beat(): Promise<BeatOutcome> {
     this.#beating ??= this.#beatOnce().finally(() => {
