@@ -178,7 +178,11 @@ export class ClaimBook {
     const verified: HeldClaim[] = [];
     for (const claim of this.#held.values()) {
       if (claim.stage !== 'won' || view.listedAtMs < claim.wonAtMs) continue;
-      if (view.tasks.get(claim.taskId)?.oid !== claim.oid) continue;
+      if (view.tasks.get(claim.taskId)?.oid !== claim.oid) {
+        // Nothing runs on it yet: if it stands, a later view shows it as a stray one.
+        if (isOlder(view, claim)) this.#forget(claim);
+        continue;
+      }
       if (view.queue.recordOf(claim.taskId)) await this.giveUp(claim);
       else if (view.queue.files.has(claim.taskId)) {
         claim.stage = 'verified';
@@ -195,6 +199,7 @@ export class ClaimBook {
       if (view.listedAtMs < claim.wonAtMs || claim.stage === 'publishing') continue;
       const known = view.tasks.get(claim.taskId);
       if (known?.oid !== claim.oid) {
+        if (isOlder(view, claim)) continue;
         const state = known?.state?.kind === 'state' ? known.state.state : null;
         const cancelled = state?.state === 'finished' && state.reason === 'cancelled';
         losses.push({ claim, loss: cancelled ? 'cancelled' : 'fenced' });
@@ -307,20 +312,16 @@ export class ClaimBook {
     try {
       const outcome = await this.#parts.push({ swap: entry.swap, objects: entry.objects, priority: 'result' });
       if (outcome.kind === 'refused') return 'unpublished';
+      const certain: FinishOutcome =
+        outcome.kind === 'won' ? 'accepted' : outcome.current === null ? await this.#whyGone(entry) : 'dropped';
+      if (certain === 'unpublished') return certain;
       this.#unpublished.delete(entry.swap.to);
       await this.#parts.outbox.remove(entry);
       const claim = this.#held.get(entry.taskId);
       if (claim?.oid === entry.swap.from) this.#held.delete(entry.taskId);
-      if (outcome.kind === 'won') {
-        this.#parts.emit('result.acknowledged', { task: entry.taskId });
-        return 'accepted';
-      }
-      if (outcome.current === null && (await this.#isRecorded(entry))) {
-        this.#parts.emit('result.acknowledged', { task: entry.taskId });
-        return 'accepted';
-      }
-      this.#dropped(entry);
-      return 'dropped';
+      if (certain === 'accepted') this.#parts.emit('result.acknowledged', { task: entry.taskId });
+      else this.#dropped(entry);
+      return certain;
     } catch {
       // The publisher has told; the outbox keeps it and the next cycle tries again.
       return 'unpublished';
@@ -330,13 +331,19 @@ export class ClaimBook {
   }
 
   /**
-   * The ref is gone, so the task is settled. Whether by our result, whose acknowledgement got lost before somebody
-   * recorded it, the record on the branch tells.
+   * The ref seems to be gone. If the task is settled, the record on the branch tells whether by our result, whose
+   * acknowledgement got lost before somebody recorded it. A task that is still queued and has no record is not settled:
+   * the listing is older than our claim, or somebody deleted the ref by hand. Then the result waits, until the swap goes
+   * through or the task shows up as claimed anew.
    */
-  async #isRecorded(entry: OutboxEntry): Promise<boolean> {
+  async #whyGone(entry: OutboxEntry): Promise<FinishOutcome> {
     const view = await this.#parts.reader.refresh();
     const record = view.queue.recordOf(entry.taskId);
-    return record !== null && entry.objects.some((object) => object.oid === record.blob);
+    if (record) return entry.objects.some((object) => object.oid === record.blob) ? 'accepted' : 'dropped';
+    const known = view.tasks.get(entry.taskId);
+    if (known?.oid === entry.swap.to) return 'accepted';
+    const open = known ? known.oid === entry.swap.from : view.queue.files.has(entry.taskId);
+    return open ? 'unpublished' : 'dropped';
   }
 
   async #swap(
@@ -392,6 +399,19 @@ export class ClaimBook {
   #forget(claim: HeldClaim): void {
     if (this.#held.get(claim.taskId) === claim) this.#held.delete(claim.taskId);
   }
+}
+
+/**
+ * Whether what a view shows of a task may be from before this claim, however late it was asked for. A state of a lower
+ * epoch is. A ref that is not there is deleted only after its task was recorded; if it is still queued, the view is old,
+ * or somebody deleted the ref by hand: then the swap of the result will tell.
+ */
+function isOlder(view: GridView, claim: HeldClaim): boolean {
+  const known = view.tasks.get(claim.taskId);
+  if (!known) return view.queue.files.has(claim.taskId) && !view.queue.recordOf(claim.taskId);
+  // Not read yet: the next view says more.
+  if (known.state === null) return true;
+  return known.state.kind === 'state' && known.state.state.epoch < claim.state.epoch;
 }
 
 function factsOf(state: ClaimedState): Omit<ClaimedState, 'state' | 'nonce'> {
