@@ -175,9 +175,9 @@ export class Cycle {
   }
 
   #candidates(view: GridView): Candidate[] {
-    const { clock, membership, nodeId, nodeLabels, observations, specs } = this.#parts;
+    const { clock, membership, nodeId, nodeLabels, observations, runner, specs } = this.#parts;
     const now = clock.monotonicMs();
-    return selectCandidates({
+    const candidates = selectCandidates({
       view,
       parsedOf: (file) => specs.get(file),
       isOrphan: (claim) => membership.isOrphan(view, claim),
@@ -186,6 +186,8 @@ export class Cycle {
       nodeId,
       nodeLabels,
     });
+    // A view from before its claim shows a task as free that is in work here.
+    return candidates.filter(({ taskId }) => !runner.isActive(taskId));
   }
 
   #fitting(candidates: readonly Candidate[], room: number): Candidate[] {
