@@ -147,7 +147,9 @@ export function assemble(options: AssembleOptions): Worker {
     clonePath: settings.repoPath.startsWith(settings.stateDir) ? settings.stateDir : dirname(settings.repoPath),
     reconcile: async () => {
       // Before it has joined, the worker's own containers wait to be taken up again.
-      if (agent.state === 'running') await discardLeftovers({ runner, emit }, await executor.findRuns(nodeId));
+      if (agent.state !== 'running') return false;
+      await discardLeftovers({ runner, emit }, await executor.findRuns(nodeId));
+      return true;
     },
     probeStateDir: async () => {
       const path = join(settings.stateDir, 'probe');
@@ -181,6 +183,7 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
     onEngineTrouble: (error) => health.engineTrouble(error),
+    onLeftover: (error) => health.leftover(error),
     onStateTrouble: (error) => health.stateTrouble(error),
     onSettled: () => agent.nudge(),
   });
@@ -238,6 +241,7 @@ export function assemble(options: AssembleOptions): Worker {
       runner,
       executor,
       watchIntervalMs: settings.pullIntervalMs,
+      onLeftover: (error) => health.leftover(error),
       clock,
       emit,
       signal: publishing.signal,

@@ -152,6 +152,8 @@ export class Cycle {
   }
 
   #start(claims: readonly HeldClaim[]): void {
+    // Declared dead: what was won until now is dropped, and would only have to be stopped.
+    if (this.#parts.gate.isClosedBy('registration')) return;
     for (const claim of claims) this.#parts.runner.start(claim);
   }
 
@@ -174,9 +176,9 @@ export class Cycle {
   }
 
   #candidates(view: GridView): Candidate[] {
-    const { clock, membership, nodeId, nodeLabels, observations, specs } = this.#parts;
+    const { clock, membership, nodeId, nodeLabels, observations, runner, specs } = this.#parts;
     const now = clock.monotonicMs();
-    return selectCandidates({
+    const candidates = selectCandidates({
       view,
       parsedOf: (file) => specs.get(file),
       isOrphan: (claim) => membership.isOrphan(view, claim),
@@ -185,6 +187,8 @@ export class Cycle {
       nodeId,
       nodeLabels,
     });
+    // What still ends here, under a claim that was lost, would be in work twice.
+    return candidates.filter(({ taskId }) => !runner.isActive(taskId));
   }
 
   #fitting(candidates: readonly Candidate[], room: number): Candidate[] {

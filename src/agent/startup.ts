@@ -1,7 +1,7 @@
 /**
  * Taking one's place in the grid: which namespace, whether the id is free, what an earlier run of this node left behind.
  */
-import type { Executor, FoundRun } from '../executor/executor.ts';
+import type { Executor, ExecutorError, FoundRun } from '../executor/executor.ts';
 import type { Repository } from '../git/repository.ts';
 import type { ClaimBook, HeldClaim, TaskFile } from '../ledger/claims.ts';
 import type { DeathWatch } from '../ledger/death-watch.ts';
@@ -36,6 +36,8 @@ export interface JoinParts {
   executor: Executor;
   /** How often to look whether the holder of our id still lives. */
   watchIntervalMs: number;
+  /** Containers of an earlier life may be there that could not be looked for, or not be removed. */
+  onLeftover: (error: ExecutorError) => void;
   clock: Clock;
   emit: Emit;
   signal: AbortSignal;
@@ -70,7 +72,7 @@ export async function join(parts: JoinParts): Promise<void> {
     const outcome = await registering;
     for (const { claim, run } of adopted) if (claim) parts.runner.resume(claim, run);
     if (outcome === 'registered') {
-      await discardLeftovers(parts, found);
+      await discardLeftovers(parts, found).catch((error: unknown) => parts.onLeftover(error as ExecutorError));
       return;
     }
     // The namespace changed, or the ref moved under our hands: look again. What was adopted is in the book.
@@ -87,16 +89,22 @@ export async function rejoin(parts: JoinParts): Promise<void> {
   }
 }
 
-/** Removes containers of this node that belong to nothing in work here. @throws ExecutorError */
+/** Removes containers of this node that belong to nothing in work here, as many as it can. @throws ExecutorError */
 export async function discardLeftovers(
   parts: Pick<JoinParts, 'runner' | 'emit'>,
   found: readonly FoundRun[],
 ): Promise<void> {
+  let failure: ExecutorError | null = null;
   for (const run of found) {
     if (parts.runner.owns(run.key)) continue;
-    parts.emit('container.leftover', { task: run.key.taskId, epoch: run.key.epoch, state: run.state });
-    await run.discard();
+    try {
+      await run.discard();
+      parts.emit('container.leftover', { task: run.key.taskId, epoch: run.key.epoch, state: run.state });
+    } catch (error) {
+      failure ??= error as ExecutorError;
+    }
   }
+  if (failure) throw failure;
 }
 
 async function waitForFreeId(parts: JoinParts): Promise<void> {
@@ -155,7 +163,7 @@ async function findRuns(parts: JoinParts): Promise<FoundRun[]> {
   try {
     return await parts.executor.findRuns(parts.nodeId);
   } catch (error) {
-    parts.emit('engine.unavailable', { err: error });
+    parts.onLeftover(error as ExecutorError);
     return [];
   }
 }

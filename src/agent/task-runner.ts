@@ -42,6 +42,8 @@ export interface TaskRunnerParts {
   clock: Clock;
   emit: Emit;
   onEngineTrouble: (error: ExecutorError) => void;
+  /** A container could not be removed. */
+  onLeftover: (error: ExecutorError) => void;
   /** The state directory can't be written. */
   onStateTrouble: (error: Error) => void;
   /** Something changed that the polling loop should look at: a slot is free, a result can be recorded. */
@@ -91,6 +93,12 @@ export class TaskRunner {
 
   isActive(id: TaskId): boolean {
     return this.#active.has(id);
+  }
+
+  /** Whether a task in work here has got as far as a container. */
+  hasStarted(id: TaskId): boolean {
+    const run = this.#active.get(id)?.run;
+    return run !== null && run !== undefined;
   }
 
   /** Whether a container with this key belongs to a task in work here. */
@@ -214,8 +222,7 @@ export class TaskRunner {
     try {
       end = await run.ended;
     } catch (error) {
-      // The container may still be there: the next look at this node's containers removes it.
-      await run.dispose().catch(() => undefined);
+      await this.#remove(run);
       throw error;
     }
     if (image) {
@@ -232,7 +239,7 @@ export class TaskRunner {
     const { claim } = active;
     const judgement = judge(end, claim.spec.timeoutMs);
     if (!judgement) {
-      await run.dispose();
+      await this.#remove(run);
       if (end.verdict.kind === 'vanished') return this.#vanished(active, end.verdict.message);
       return this.#leave(active, true);
     }
@@ -246,14 +253,19 @@ export class TaskRunner {
         failures: failures + 1,
         delay_ms: delayMs,
       });
-      await run.dispose();
+      await this.#remove(run);
       return this.#putBack(active, { waitReason: 'retry', delayMs, failed: true, started: true });
     }
     const result = runResult(this.#factsOf(claim), judgement, end, {
       claimedAtMs: claim.claimedAtMs,
       claimMs: claim.claimDurationMs,
     });
-    await this.#finish(active, result, () => run.dispose());
+    await this.#finish(active, result, () => this.#remove(run));
+  }
+
+  /** What became of the task is known by now, so a container that can't be removed changes nothing about it. */
+  async #remove(run: Run): Promise<void> {
+    await run.dispose().catch((error: unknown) => this.#parts.onLeftover(error as ExecutorError));
   }
 
   /** Nothing can be said of the task: another try, but not without end. */
