@@ -25,7 +25,7 @@ import type { Gate } from './gate.ts';
 /** Cleaning that freed too little is not tried again in every cycle. */
 const HEAL_PAUSE_MS = 300_000;
 /** An engine that takes longer to answer is waited for beside the cycle, and nothing is claimed meanwhile. */
-const ENGINE_PATIENCE_MS = 5_000;
+const ENGINE_PATIENCE_MS = 3_000;
 const AWAY_PATIENCE_MS = 1_000;
 /** A nudged cycle does not measure again what was measured a moment ago. */
 const READING_MAX_AGE_MS = 2_000;
