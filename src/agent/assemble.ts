@@ -96,9 +96,10 @@ export function assemble(options: AssembleOptions): Worker {
     pushesPerMinute: settings.gitPushesPerMinute,
     signal: publishing.signal,
     onSettled: ({ swap }, outcome) => {
-      if (outcome.kind === 'won') reader.apply(swap.ref, swap.to);
+      if (outcome.kind === 'won') reader.apply(swap);
     },
     onFailed: (error) => agent.noteFailure(error),
+    replacedByNow: () => reader.replacedByNow(),
   });
   const push = publisher.push.bind(publisher);
   const gate = new Gate();
@@ -183,7 +184,6 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
     onEngineTrouble: (error) => health.engineTrouble(error),
-    onLeftover: (error) => health.leftover(error),
     onStateTrouble: (error) => health.stateTrouble(error),
     onSettled: () => agent.nudge(),
   });
@@ -241,9 +241,9 @@ export function assemble(options: AssembleOptions): Worker {
       runner,
       executor,
       watchIntervalMs: settings.pullIntervalMs,
-      onLeftover: (error) => health.leftover(error),
       clock,
       emit,
+      onEngineTrouble: (error) => health.engineTrouble(error),
       signal: publishing.signal,
     },
     executor,

@@ -68,8 +68,10 @@ export class HealthKeeper {
   #lastCheck: HealthReport | null = null;
   /** Resolves with what is wrong, null when nothing is. Set while the engine is being asked. */
   #asking: Promise<string | null> | null = null;
-  /** Containers that nobody answers for may be there. */
-  #leftovers = false;
+  /** Something may be left over on the engine that a call which failed should have removed. */
+  #reconcileIsDue = false;
+  /** The engine would not remove something. */
+  #isRefused = false;
   /** That the engine is away was told, and not yet that it is back. */
   #toldAway = false;
 
@@ -91,7 +93,7 @@ export class HealthKeeper {
   async check(options: { full: boolean }): Promise<void> {
     const { emit, gate } = this.#parts;
     const engineAway = gate.isClosedBy('engine');
-    const engineProblem = options.full || engineAway ? await this.#askEngine() : null;
+    const engineProblem = options.full || engineAway || this.#reconcileIsDue ? await this.#askEngine() : null;
     const ageMs = this.#parts.clock.monotonicMs() - this.#readAtMs;
     if (options.full || ageMs >= READING_MAX_AGE_MS) await this.#checkMachine();
     if (gate.isClosedBy('state')) await this.#checkStateDir();
@@ -118,13 +120,8 @@ export class HealthKeeper {
     });
   }
 
-  /** A container could not be removed, or not be looked for. */
-  leftover(error: ExecutorError): void {
-    this.#leftovers = true;
-    this.engineTrouble(error);
-  }
-
   engineTrouble(error: ExecutorError): void {
+    this.#reconcileIsDue = true;
     if (error.kind !== 'engine-error') this.#engineAway(error);
   }
 
@@ -193,8 +190,7 @@ export class HealthKeeper {
     const { emit, executor, gate, onDataRoot } = this.#parts;
     try {
       const info = await executor.probe();
-      if (gate.isClosedBy('engine')) this.#leftovers = true;
-      if (this.#leftovers) await this.#removeLeftovers();
+      if (gate.isClosedBy('engine') || this.#reconcileIsDue || this.#isRefused) await this.#removeLeftovers();
       const isNews = this.#toldAway || this.#engine === null;
       this.#engine = info;
       this.#dataRoot = await this.#visible(info.dataRoot);
@@ -209,12 +205,18 @@ export class HealthKeeper {
     }
   }
 
-  /** @throws ExecutorError when the engine is away; what it refuses is tried again at the next check. */
+  /** @throws ExecutorError when the engine is away; what it refuses to remove is tried again at the next full check. */
   async #removeLeftovers(): Promise<void> {
+    this.#reconcileIsDue = false;
+    this.#isRefused = false;
     try {
-      this.#leftovers = !(await this.#parts.reconcile());
+      if (!(await this.#parts.reconcile())) this.#reconcileIsDue = true;
     } catch (error) {
-      if ((error as Partial<ExecutorError>).kind !== 'engine-error') throw error;
+      this.#isRefused = (error as Partial<ExecutorError>).kind === 'engine-error';
+      if (!this.#isRefused) {
+        this.#reconcileIsDue = true;
+        throw error;
+      }
       this.#parts.emit('cleanup.failed', { err: error });
     }
   }

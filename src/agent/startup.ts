@@ -36,10 +36,10 @@ export interface JoinParts {
   executor: Executor;
   /** How often to look whether the holder of our id still lives. */
   watchIntervalMs: number;
-  /** Containers of an earlier life may be there that could not be looked for, or not be removed. */
-  onLeftover: (error: ExecutorError) => void;
   clock: Clock;
   emit: Emit;
+  /** What the engine did not remove now is removed when it answers again. */
+  onEngineTrouble: (error: ExecutorError) => void;
   signal: AbortSignal;
 }
 
@@ -67,12 +67,20 @@ export async function join(parts: JoinParts): Promise<void> {
       claim: await parts.book.adopt({ oid, state }, task),
     }));
     const registering = register(parts, view);
+    // Awaited below; until then a failure of it must not count as one that nobody looks at.
+    registering.catch(() => undefined);
     await publishing;
-    const adopted = await Promise.all(adopting);
+    // All of them, before the first failure is thrown: what was adopted runs on whatever becomes of the rest.
+    const adopted = await Promise.allSettled(adopting);
+    for (const adoption of adopted) {
+      if (adoption.status === 'fulfilled' && adoption.value.claim) {
+        parts.runner.resume(adoption.value.claim, adoption.value.run);
+      }
+    }
     const outcome = await registering;
-    for (const { claim, run } of adopted) if (claim) parts.runner.resume(claim, run);
+    for (const adoption of adopted) if (adoption.status === 'rejected') throw adoption.reason;
     if (outcome === 'registered') {
-      await discardLeftovers(parts, found).catch((error: unknown) => parts.onLeftover(error as ExecutorError));
+      await discardLeftovers(parts, found).catch(parts.onEngineTrouble);
       return;
     }
     // The namespace changed, or the ref moved under our hands: look again. What was adopted is in the book.
@@ -163,7 +171,7 @@ async function findRuns(parts: JoinParts): Promise<FoundRun[]> {
   try {
     return await parts.executor.findRuns(parts.nodeId);
   } catch (error) {
-    parts.onLeftover(error as ExecutorError);
+    parts.onEngineTrouble(error as ExecutorError);
     return [];
   }
 }

@@ -5,6 +5,7 @@
  * - The container is removed only after its result is durable, or after the claim is known to be somebody else's.
  * - What ends a run on our side has one reason, the first that was given.
  * - A failure of the engine is never written down as a failure of the task: the task goes back to the queue.
+ * - A container that cannot be removed holds up nothing: what became of its task is told all the same.
  */
 import type { Executor, ExecutorError, FoundRun, Job, Run, RunEnd, StopReason } from '../executor/executor.ts';
 import { StateFileError } from '../host/state-file.ts';
@@ -42,8 +43,6 @@ export interface TaskRunnerParts {
   clock: Clock;
   emit: Emit;
   onEngineTrouble: (error: ExecutorError) => void;
-  /** A container could not be removed. */
-  onLeftover: (error: ExecutorError) => void;
   /** The state directory can't be written. */
   onStateTrouble: (error: Error) => void;
   /** Something changed that the polling loop should look at: a slot is free, a result can be recorded. */
@@ -60,6 +59,8 @@ interface Active {
   counted: boolean;
   /** Aborts what comes before the container: pulling its image. */
   preparing: AbortController;
+  /** Whatever is left of its container is not needed any more. */
+  abandoned: boolean;
 }
 
 export class TaskRunner {
@@ -104,7 +105,7 @@ export class TaskRunner {
   /** Whether a container with this key belongs to a task in work here. */
   owns(key: { taskId: TaskId; incarnation: string; epoch: number }): boolean {
     const active = this.#active.get(key.taskId);
-    if (!active) return false;
+    if (!active || active.abandoned) return false;
     const runKey = active.run?.key;
     return runKey
       ? runKey.incarnation === key.incarnation && runKey.epoch === key.epoch
@@ -162,6 +163,7 @@ export class TaskRunner {
       done: Promise.resolve(),
       counted: false,
       preparing: new AbortController(),
+      abandoned: false,
     };
     this.#active.set(claim.taskId, active);
     active.done = work(active)
@@ -222,7 +224,8 @@ export class TaskRunner {
     try {
       end = await run.ended;
     } catch (error) {
-      await this.#remove(run);
+      // The container may still be there: the next look at this node's containers removes it.
+      await this.#remove(active, run);
       throw error;
     }
     if (image) {
@@ -239,7 +242,7 @@ export class TaskRunner {
     const { claim } = active;
     const judgement = judge(end, claim.spec.timeoutMs);
     if (!judgement) {
-      await this.#remove(run);
+      await this.#remove(active, run);
       if (end.verdict.kind === 'vanished') return this.#vanished(active, end.verdict.message);
       return this.#leave(active, true);
     }
@@ -253,19 +256,25 @@ export class TaskRunner {
         failures: failures + 1,
         delay_ms: delayMs,
       });
-      await this.#remove(run);
+      await this.#remove(active, run);
       return this.#putBack(active, { waitReason: 'retry', delayMs, failed: true, started: true });
     }
     const result = runResult(this.#factsOf(claim), judgement, end, {
       claimedAtMs: claim.claimedAtMs,
       claimMs: claim.claimDurationMs,
     });
-    await this.#finish(active, result, () => this.#remove(run));
+    await this.#finish(active, result, () => this.#remove(active, run));
   }
 
-  /** What became of the task is known by now, so a container that can't be removed changes nothing about it. */
-  async #remove(run: Run): Promise<void> {
-    await run.dispose().catch((error: unknown) => this.#parts.onLeftover(error as ExecutorError));
+  /** What stays because the engine fails is removed when this node's containers are looked at next. */
+  async #remove(active: Active, run: Run): Promise<void> {
+    try {
+      await run.dispose();
+    } catch (error) {
+      active.abandoned = true;
+      this.#parts.emit('container.remove-failed', { task: run.key.taskId, err: error });
+      this.#parts.onEngineTrouble(error as ExecutorError);
+    }
   }
 
   /** Nothing can be said of the task: another try, but not without end. */
@@ -345,8 +354,9 @@ export class TaskRunner {
     const { claim } = active;
     const kind = (error as Partial<ExecutorError> | null)?.kind;
     this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
-    if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
+    active.abandoned = true;
     if (kind && ENGINE_TROUBLE_KINDS.has(kind)) this.#parts.onEngineTrouble(error as ExecutorError);
+    if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
     if (error instanceof StateFileError) this.#parts.onStateTrouble(error);
     try {
       // An engine that answers with an error may mean this very task: that counts as a start, so that it ends some day.
