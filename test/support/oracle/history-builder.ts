@@ -44,6 +44,8 @@ export class HistoryBuilder {
   readonly #writer: StateWriter;
   timeMs = 1_000;
   #drawn = 0;
+  #said: Facts = {};
+  readonly #records = new Map<Oid, Oid>();
 
   constructor() {
     this.#writer = new StateWriter({
@@ -166,16 +168,24 @@ export class HistoryBuilder {
         : state === 'waiting'
           ? { ...common, state, waitReason: 'handed-back' as const, delayMs: 0, ...facts, nonce }
           : { ...common, state, status: 'success' as const, reason: null, ...facts, nonce };
-    const written = state === 'finished' ? this.#resultFiles(made as FinishedState) : makeTree([], 'sha1');
+    const record =
+      state === 'finished' ? makeBlob(recordOf({ ...(made as FinishedState), ...this.#said }), 'sha1') : null;
+    const entries = record ? [{ mode: MODE_FILE, name: 'record.json', oid: record.oid }] : [];
+    const written = makeTree(entries, 'sha1');
     // Not by the writer, which refuses what the lifecycle does not allow.
     const commit = this.#writer.commit(written.oid, from ? [from] : [], encodeTaskState(made as TaskState));
-    this.add(written, commit);
+    this.add(written, commit, ...(record ? [record] : []));
     this.#states.set(commit.oid, made as TaskState);
+    if (record) this.#records.set(commit.oid, record.oid);
     return { commit, objects: [written, commit] };
   }
 
-  finish(id: string, node: string, facts: Facts = {}): RefChange {
-    return this.state(id, node, 'finished', facts);
+  /** @param said what its record says instead */
+  finish(id: string, node: string, facts: Facts = {}, said: Facts = {}): RefChange {
+    this.#said = said;
+    const change = this.state(id, node, 'finished', facts);
+    this.#said = {};
+    return change;
   }
 
   remove(ref: RefName): RefChange {
@@ -232,7 +242,7 @@ export class HistoryBuilder {
 
   /** The record that a finished state holds. */
   recordBlob(finished: Oid): Oid {
-    return makeBlob(recordOf(this.#states.get(finished) as FinishedState), 'sha1').oid;
+    return this.#records.get(finished) as Oid;
   }
 
   /** A task from its queueing to the end of its ref, as it should go. */
@@ -270,12 +280,6 @@ export class HistoryBuilder {
     this.add(...written.objects);
     if (written.state) this.#states.set(written.commit.oid, written.state);
     return this.move(ref, written.commit.oid, from);
-  }
-
-  #resultFiles(state: FinishedState): GitObject {
-    const record = makeBlob(recordOf(state), 'sha1');
-    this.add(record);
-    return makeTree([{ mode: MODE_FILE, name: 'record.json', oid: record.oid }], 'sha1');
   }
 
   #commit(
