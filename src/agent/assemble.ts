@@ -96,9 +96,10 @@ export function assemble(options: AssembleOptions): Worker {
     pushesPerMinute: settings.gitPushesPerMinute,
     signal: publishing.signal,
     onSettled: ({ swap }, outcome) => {
-      if (outcome.kind === 'won') reader.apply(swap.ref, swap.to);
+      if (outcome.kind === 'won') reader.apply(swap);
     },
     onFailed: (error) => agent.noteFailure(error),
+    replacedByNow: () => reader.replacedByNow(),
   });
   const push = publisher.push.bind(publisher);
   const gate = new Gate();
@@ -240,6 +241,7 @@ export function assemble(options: AssembleOptions): Worker {
       watchIntervalMs: settings.pullIntervalMs,
       clock,
       emit,
+      onEngineTrouble: (error) => health.engineTrouble(error),
       signal: publishing.signal,
     },
     executor,

@@ -146,7 +146,7 @@ export class Cycle {
       if (book.held.has(id) || runner.isActive(id)) continue;
       const file = view.queue.files.get(id);
       const parsed = file?.blob === claim.specBlob ? specs.get(file) : null;
-      if (parsed?.ok) book.takeUpStray({ oid, state: claim }, parsed);
+      if (parsed?.ok && !book.wasHeld(oid)) book.takeUpStray({ oid, state: claim }, parsed);
       else await book.releaseStray({ oid, state: claim });
     }
   }

@@ -8,6 +8,7 @@
  * - Nobody is declared dead but by a swap of the very object that was seen unchanged (see death-watch.ts); a node that
  *   lives after all makes that swap fail with its next beat.
  */
+import { GitError } from '../git/errors.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Emit } from '../observe/events.ts';
 import type { RandomHex } from '../runtime.ts';
@@ -89,7 +90,6 @@ export class Membership {
    */
   async register(view: GridView): Promise<boolean> {
     const from = view.nodes.get(this.#parts.nodeId)?.oid ?? null;
-    this.#sequence = 0;
     const outcome = await this.#swapOwn(from, 'alive');
     if (outcome.kind === 'refused') throw new RegistrationRefusedError(outcome.reason);
     if (outcome.kind !== 'won') return false;
@@ -103,6 +103,7 @@ export class Membership {
   /** A new incarnation: all claims of the old one are orphans from the moment it is registered. */
   renew(): void {
     this.#incarnation = this.#parts.randomHex(INCARNATION_BYTES);
+    this.#sequence = 0;
     this.#oid = null;
   }
 
@@ -175,15 +176,21 @@ export class Membership {
       return 'ok';
     }
     if (outcome.kind === 'refused') throw new RegistrationRefusedError(outcome.reason);
-    const { current } = outcome;
-    if (current !== null && this.#recentOwn.includes(current)) {
+    let { current } = outcome;
+    if (current === null) {
+      // Somebody deleted the ref by hand. While it was gone our claims counted as orphans: their swaps will tell.
+      const again = await this.#swapOwn(null, 'alive');
+      if (again.kind === 'won') return 'ok';
+      if (again.kind === 'refused') throw new RegistrationRefusedError(again.reason);
+      // There is a ref after all: what said that it was gone was a late reading.
+      if (again.current === null)
+        throw new GitError('network', 'ls-remote', 'the remote showed this node as it was before');
+      current = again.current;
+    }
+    if (this.#recentOwn.includes(current)) {
       // An earlier beat of ours, believed lost, arrived after all.
       this.#oid = current;
       return 'ok';
-    }
-    if (current === null) {
-      // Somebody deleted the ref by hand. While it was gone our claims counted as orphans: their swaps will tell.
-      return (await this.#swapOwn(null, 'alive')).kind === 'won' ? 'ok' : 'fenced';
     }
     const view = await this.#parts.reader.refresh({ nodes: 'all' });
     const known = view.nodes.get(this.#parts.nodeId);

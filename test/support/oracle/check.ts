@@ -47,6 +47,8 @@ export interface CheckOptions {
   clockDrift?: number;
   /** Everything else is a person's doing. */
   isWorkersCommit?: (commit: OracleCommit) => boolean;
+  /** The host answered readings from copies that lag behind, so what was concluded from one may be wrong. */
+  lateReadings?: boolean;
 }
 
 /** What the rules work with. */
@@ -57,6 +59,7 @@ export interface Examination {
   toleranceMs: number;
   drift: number;
   isWorkersCommit: (commit: OracleCommit) => boolean;
+  lateReadings: boolean;
   report: (rule: string, ref: RefName | null, message: string) => void;
 }
 
@@ -77,6 +80,7 @@ export function examineHistory(
     toleranceMs,
     drift: options.clockDrift ?? 0,
     isWorkersCommit: options.isWorkersCommit ?? isWorkersCommit,
+    lateReadings: options.lateReadings ?? false,
     report: (rule, ref, message) => violations.push({ rule, ref, message }),
   };
   replay(examination);
@@ -88,7 +92,7 @@ export function examineHistory(
 
 function replay({ history, model, report, ...rest }: Examination): void {
   const examination = { history, model, report, ...rest };
-  const used = new Set<string>();
+  const used = new Map<string, RefName>();
   for (const change of history.changes) {
     const { ref, from, to } = change;
     const held = model.refs.get(ref) ?? null;
@@ -101,8 +105,10 @@ function replay({ history, model, report, ...rest }: Examination): void {
     }
     const parsed = parseLedgerRef(history.namespace, ref);
     if (!parsed) continue;
-    if (to !== null && used.has(to)) report('unique', ref, `${to} was used before`);
-    if (to !== null) used.add(to);
+    // A copy of a request from nothing that comes late finds nothing again once the ref was deleted.
+    const echo = from === null && used.get(to ?? '') === ref;
+    if (to !== null && used.has(to) && !echo) report('unique', ref, `${to} was used before`);
+    if (to !== null) used.set(to, ref);
     if (parsed.kind === 'task') checkTaskChange(examination, change, parsed.id);
     else checkNodeChange(examination, change, parsed.id);
   }

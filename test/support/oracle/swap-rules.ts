@@ -1,14 +1,24 @@
 /** What workers concluded of their swaps, against what happened. */
+
+import type { RefName } from '../../../src/git/oid.ts';
 import type { Examination } from './check.ts';
 import type { RefChange, SwapTry } from './history.ts';
 
-export function checkSwaps({ history, report, toleranceMs }: Examination): void {
+export function checkSwaps({ history, lateReadings, report, toleranceMs }: Examination): void {
   const moves = new Map<string, RefChange>();
   const deletions = new Map<string, RefChange[]>();
+  const lastOf = new Map<RefName, RefChange>();
+  const replacedAtMs = new Map<RefChange, number>();
   for (const change of history.changes) {
-    const { ref, from, to } = change;
-    if (to !== null) moves.set(`${ref} ${to}`, change);
-    else deletions.set(`${ref} ${from}`, [...(deletions.get(`${ref} ${from}`) ?? []), change]);
+    const { ref, from, timeMs, to } = change;
+    const before = lastOf.get(ref);
+    if (before) replacedAtMs.set(before, timeMs);
+    lastOf.set(ref, change);
+    if (to !== null) {
+      // A late copy of a request from nothing can bring it once more; the first time is what was asked for.
+      const key = `${ref} ${to}`;
+      moves.set(key, moves.get(key) ?? change);
+    } else deletions.set(`${ref} ${from}`, [...(deletions.get(`${ref} ${from}`) ?? []), change]);
   }
   for (const tried of history.tries) {
     if (tried.to === null) {
@@ -19,6 +29,10 @@ export function checkSwaps({ history, report, toleranceMs }: Examination): void 
       continue;
     }
     const change = moves.get(`${tried.ref} ${tried.to}`);
+    if (lateReadings && tried.outcome !== 'won') continue;
+    // What was there and has been replaced since is as good as lost: nobody acts on it any more.
+    const replaced = change !== undefined && (replacedAtMs.get(change) ?? Number.POSITIVE_INFINITY) <= tried.settledMs;
+    if (tried.outcome === 'lost' && replaced) continue;
     const problem = problemOf(tried, change?.from === tried.from ? change : undefined, toleranceMs);
     if (problem !== null) report(tried.outcome, tried.ref, `${name(tried)} ${problem}`);
   }
