@@ -318,12 +318,28 @@ describe('unique', () => {
     expect(broken()).toContain('unique');
   });
 
-  it('catches two nodes that wrote the same bytes', () => {
-    grid.completed('one', 'a');
-    const claim = grid.writeState('one', 'a', 'claimed', { epoch: 1, attempt: 1 });
-    grid.move(grid.task('one'), claim.commit.oid);
+  it('catches a state that stands in two refs', () => {
+    const { to } = grid.restart('a', 'a-2');
+    grid.move(grid.node('b'), to);
+    expect(broken()).toEqual(['state', 'unique']);
+  });
+
+  it('forgives a copy of a request from nothing that comes after the ref was deleted', () => {
+    grid.queue('one');
+    const { to } = grid.claim('one', 'a');
+    grid.finish('one', 'a');
+    grid.record(['one']);
     grid.remove(grid.task('one'));
-    grid.move(grid.task('one'), claim.commit.oid);
+    grid.move(grid.task('one'), to);
+    grid.remove(grid.task('one'));
+    expect(broken()).toEqual([]);
+  });
+
+  it('catches two nodes that wrote the same bytes, and so both won', () => {
+    grid.queue('one');
+    const claim = grid.claim('one', 'a');
+    grid.conclude(claim, 'won', { node: 'a' });
+    grid.conclude(claim, 'won', { node: 'b' });
     expect(broken()).toEqual(['unique']);
   });
 });
