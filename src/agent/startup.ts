@@ -55,6 +55,8 @@ export async function join(parts: JoinParts): Promise<void> {
   for (;;) {
     const view = await parts.reader.refresh({ nodes: 'all', signal: parts.signal });
     if (parts.membership.judgeOwnRef(view) === 'foreign') throw idConflict(parts);
+    // An earlier round may have registered without our knowing, and have been declared dead since.
+    parts.membership.renewIfEnded(view);
     await parts.specs.update(view.queue);
     const settled = new Set(outbox.map(({ taskId }) => taskId));
     const adoptable = matchRuns(parts, view, found).filter(
@@ -93,20 +95,27 @@ export async function rejoin(parts: JoinParts): Promise<void> {
   for (;;) {
     const view = await parts.reader.refresh({ nodes: 'all', signal: parts.signal });
     if (parts.membership.judgeOwnRef(view) === 'foreign') throw idConflict(parts);
+    parts.membership.renewIfEnded(view);
     if ((await register(parts, view)) === 'registered') return;
   }
 }
 
-/** Removes containers of this node that belong to nothing in work here. @throws ExecutorError when one cannot be removed */
+/** Removes containers of this node that belong to nothing in work here, as many as it can. @throws ExecutorError */
 export async function discardLeftovers(
   parts: Pick<JoinParts, 'runner' | 'emit'>,
   found: readonly FoundRun[],
 ): Promise<void> {
+  let failure: ExecutorError | null = null;
   for (const run of found) {
     if (parts.runner.owns(run.key)) continue;
-    await run.discard();
-    parts.emit('container.leftover', { task: run.key.taskId, epoch: run.key.epoch, state: run.state });
+    try {
+      await run.discard();
+      parts.emit('container.leftover', { task: run.key.taskId, epoch: run.key.epoch, state: run.state });
+    } catch (error) {
+      failure ??= error as ExecutorError;
+    }
   }
+  if (failure) throw failure;
 }
 
 async function waitForFreeId(parts: JoinParts): Promise<void> {

@@ -96,6 +96,12 @@ export class TaskRunner {
     return this.#active.has(id);
   }
 
+  /** Whether a task in work here has got as far as a container. */
+  hasStarted(id: TaskId): boolean {
+    const run = this.#active.get(id)?.run;
+    return run !== null && run !== undefined;
+  }
+
   /** Whether a container with this key belongs to a task in work here. */
   owns(key: { taskId: TaskId; incarnation: string; epoch: number }): boolean {
     const active = this.#active.get(key.taskId);

@@ -103,12 +103,14 @@ export class Containers {
     }
   }
 
-  /** Does nothing to a container that is gone or has ended. */
-  async signal(id: string, signal: 'TERM' | 'KILL'): Promise<void> {
+  /** @returns false when there was nothing left to signal: the container is gone or has ended. */
+  async signal(id: string, signal: 'TERM' | 'KILL'): Promise<boolean> {
     try {
       await this.#engine.json({ method: 'POST', path: `/containers/${id}/kill`, query: { signal } });
+      return true;
     } catch (error) {
       if (!hasStatus(error, 404, 409)) throw error;
+      return false;
     }
   }
 

@@ -5,11 +5,11 @@ import type { RefChange, SwapTry } from './history.ts';
 
 export function checkSwaps({ history, lateReadings, report, toleranceMs }: Examination): void {
   const moves = new Map<string, RefChange>();
-  const deletions = new Map<string, RefChange[]>();
+  const deletions = new Map<RefName, RefChange[]>();
   const lastOf = new Map<RefName, RefChange>();
   const replacedAtMs = new Map<RefChange, number>();
   for (const change of history.changes) {
-    const { ref, from, timeMs, to } = change;
+    const { ref, timeMs, to } = change;
     const before = lastOf.get(ref);
     if (before) replacedAtMs.set(before, timeMs);
     lastOf.set(ref, change);
@@ -17,12 +17,12 @@ export function checkSwaps({ history, lateReadings, report, toleranceMs }: Exami
       // A late copy of a request from nothing can bring it once more; the first time is what was asked for.
       const key = `${ref} ${to}`;
       moves.set(key, moves.get(key) ?? change);
-    } else deletions.set(`${ref} ${from}`, [...(deletions.get(`${ref} ${from}`) ?? []), change]);
+    } else deletions.set(ref, [...(deletions.get(ref) ?? []), change]);
   }
   const winners = new Map<string, string>();
   for (const tried of history.tries) {
     if (tried.to === null) {
-      const done = deletions.get(`${tried.ref} ${tried.from}`) ?? [];
+      const done = deletions.get(tried.ref) ?? [];
       // Whoever finds the ref gone has what was wanted: it need not be its own doing.
       const before = done.some(({ timeMs }) => timeMs <= tried.settledMs + toleranceMs);
       if (tried.outcome === 'won' && !before) report('won', tried.ref, `${name(tried)} did not happen`);
