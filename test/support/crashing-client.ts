@@ -13,7 +13,7 @@ import { CRASH_VARIABLE, type CrashPlan, crashingEmit } from './crash-plan.ts';
 const { [CRASH_VARIABLE]: plan = 'null', ...env } = process.env;
 const loaded = loadClientSettings({ env, machine: readMachine(env, process.cwd()), flags: {}, envFile: null });
 if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
-const { client, close } = await openClient({
+const opened = await openClient({
   settings: loaded.settings,
   cacheHome: join(process.cwd(), 'cache'),
   clock: systemClock,
@@ -23,6 +23,7 @@ const { client, close } = await openClient({
   operatorEnv: env,
   signal: new AbortController().signal,
 });
+const { client } = opened;
 const [, , command = '', id = '', script = ''] = process.argv;
 if (command === 'init') await layOut(client);
 else if (command === 'cancel') await cancel(client, [taskId(id)]);
@@ -30,4 +31,4 @@ else {
   const content = Buffer.from(JSON.stringify({ task_id: id, script }));
   await submit(client, [{ taskId: taskId(id), source: 'test', content }]);
 }
-await close();
+await opened.close();
