@@ -50,6 +50,9 @@ export type ClaimLoss = 'fenced' | 'cancelled' | 'withdrawn' | 'settled';
 
 export type FinishOutcome = 'accepted' | 'dropped' | 'unpublished';
 
+/** Far more than can be in work, or on their way, at one time. */
+const MAX_EVER_HELD = 10_000;
+
 export interface ClaimBookParts {
   nodeId: NodeId;
   incarnation: () => string;
@@ -64,6 +67,7 @@ export interface ClaimBookParts {
 export class ClaimBook {
   readonly #parts: ClaimBookParts;
   readonly #held = new Map<TaskId, HeldClaim>();
+  readonly #everHeld = new Set<Oid>();
   /** Results that no push has settled yet; the durable copy is in the outbox. */
   readonly #unpublished = new Map<Oid, OutboxEntry>();
   claimsLost = 0;
@@ -128,15 +132,18 @@ export class ClaimBook {
    */
   async adopt(known: { oid: Oid; state: ClaimedState }, task: TaskFile): Promise<HeldClaim | null> {
     const startedMs = this.#parts.clock.monotonicMs();
+    const file = { ...task, taskId: known.state.taskId };
+    if (known.state.incarnation === this.#parts.incarnation()) {
+      // An earlier try of this life that won without our knowing.
+      return this.#enter(file, { commit: known, state: known.state }, startedMs, 'verified');
+    }
     const { nonce: _, ...facts } = known.state;
     const written = this.#parts.writer.task<ClaimedState>(
       { ...facts, incarnation: this.#parts.incarnation() },
       { oid: known.oid, state: 'claimed' },
     );
     const outcome = await this.#swap(known.state.taskId, known.oid, written, 'swap.adopt');
-    return outcome.kind === 'won'
-      ? this.#enter({ ...task, taskId: known.state.taskId }, written, startedMs, 'verified')
-      : null;
+    return outcome.kind === 'won' ? this.#enter(file, written, startedMs, 'verified') : null;
   }
 
   /** A claim of ours that the grid shows and the book lacks: its push won although nobody told us. */
@@ -152,17 +159,25 @@ export class ClaimBook {
       claimDurationMs: 0,
       stage: 'won',
     };
-    this.#held.set(claim.taskId, claim);
+    this.#hold(claim);
     this.#emitClaimed(claim);
   }
 
-  /** A stray claim whose task file has changed or gone since: back to where others can judge it. @throws GitError */
+  /** Whether a claim was in the book once, so that its task may have been started under it. */
+  wasHeld(oid: Oid): boolean {
+    return this.#everHeld.has(oid);
+  }
+
+  /**
+   * A stray claim that is not to be started under: its task file has changed or gone since, or what was started under it
+   * got lost. Back to where anybody can judge it. @throws GitError
+   */
   async releaseStray(known: { oid: Oid; state: ClaimedState }): Promise<void> {
     const written = this.#parts.writer.task<WaitingState>(
       {
         ...factsOf(known.state),
         state: 'waiting',
-        attempt: known.state.attempt - 1,
+        attempt: known.state.attempt - (this.wasHeld(known.oid) ? 0 : 1),
         waitReason: 'handed-back',
         delayMs: 0,
       },
@@ -179,7 +194,11 @@ export class ClaimBook {
     const verified: HeldClaim[] = [];
     for (const claim of this.#held.values()) {
       if (claim.stage !== 'won' || view.listedAtMs < claim.wonAtMs) continue;
-      if (view.tasks.get(claim.taskId)?.oid !== claim.oid) continue;
+      if (view.tasks.get(claim.taskId)?.oid !== claim.oid) {
+        // Nothing runs on it yet: if it stands, a later view shows it as a stray one.
+        if (isOlder(view, claim)) this.#forget(claim);
+        continue;
+      }
       if (view.queue.recordOf(claim.taskId)) await this.giveUp(claim);
       else if (view.queue.files.has(claim.taskId)) {
         claim.stage = 'verified';
@@ -196,6 +215,7 @@ export class ClaimBook {
       if (view.listedAtMs < claim.wonAtMs || claim.stage === 'publishing') continue;
       const known = view.tasks.get(claim.taskId);
       if (known?.oid !== claim.oid) {
+        if (isOlder(view, claim)) continue;
         const state = known?.state?.kind === 'state' ? known.state.state : null;
         const cancelled = state?.state === 'finished' && state.reason === 'cancelled';
         losses.push({ claim, loss: cancelled ? 'cancelled' : 'fenced' });
@@ -277,14 +297,13 @@ export class ClaimBook {
     try {
       await this.#parts.outbox.add(entry, this.#parts.writer.format);
     } catch (error) {
-      // A full disk: publish from memory, and leave the container where it is until the result is acknowledged.
+      // A full disk: publish from memory, and leave the container where it is until the result is settled.
       durable = false;
       this.#parts.emit('outbox.failed', { task: claim.taskId, err: error });
     }
     if (durable) await onDurable();
-    const outcome = await this.#publish(entry);
-    if (!durable && outcome !== 'unpublished') await onDurable();
-    return outcome;
+    else this.#heldBack.set(entry.swap.to, onDurable);
+    return this.#publish(entry);
   }
 
   /** Loads what an earlier run left and answers the tasks concerned: their claims need no adoption. */
@@ -297,31 +316,31 @@ export class ClaimBook {
 
   /** Tries once more for everything that no push has settled. Never throws. */
   async publishOutbox(): Promise<void> {
+    const settled = this.#settledEntries;
+    this.#settledEntries = [];
+    await Promise.all(settled.map((entry) => this.#settled(entry)));
     const waiting = [...this.#unpublished.values()].filter((entry) => !this.#publishing.has(entry.swap.to));
     await Promise.all(waiting.map((entry) => this.#publish(entry)));
   }
 
   readonly #publishing = new Set<Oid>();
+  /** For results that no disk holds: what may be done only once they are settled. */
+  readonly #heldBack = new Map<Oid, () => Promise<void>>();
+  /** Entries of settled results that could not be removed yet. */
+  #settledEntries: OutboxEntry[] = [];
 
   async #publish(entry: OutboxEntry): Promise<FinishOutcome> {
     this.#publishing.add(entry.swap.to);
     try {
       const outcome = await this.#parts.push({ swap: entry.swap, objects: entry.objects, step: 'swap.result' });
       if (outcome.kind === 'refused') return 'unpublished';
-      this.#unpublished.delete(entry.swap.to);
-      await this.#parts.outbox.remove(entry);
-      const claim = this.#held.get(entry.taskId);
-      if (claim?.oid === entry.swap.from) this.#held.delete(entry.taskId);
-      if (outcome.kind === 'won') {
-        this.#parts.emit('result.acknowledged', { task: entry.taskId });
-        return 'accepted';
-      }
-      if (outcome.current === null && (await this.#isRecorded(entry))) {
-        this.#parts.emit('result.acknowledged', { task: entry.taskId });
-        return 'accepted';
-      }
-      this.#dropped(entry);
-      return 'dropped';
+      const certain: FinishOutcome =
+        outcome.kind === 'won' ? 'accepted' : outcome.current === null ? await this.#whyGone(entry) : 'dropped';
+      if (certain === 'unpublished') return certain;
+      await this.#settled(entry);
+      if (certain === 'accepted') this.#parts.emit('result.acknowledged', { task: entry.taskId });
+      else this.#dropped(entry);
+      return certain;
     } catch {
       // The publisher has told; the outbox keeps it and the next cycle tries again.
       return 'unpublished';
@@ -330,14 +349,36 @@ export class ClaimBook {
     }
   }
 
+  async #settled(entry: OutboxEntry): Promise<void> {
+    this.#unpublished.delete(entry.swap.to);
+    const release = this.#heldBack.get(entry.swap.to);
+    this.#heldBack.delete(entry.swap.to);
+    await release?.();
+    const claim = this.#held.get(entry.taskId);
+    if (claim?.oid === entry.swap.from) this.#held.delete(entry.taskId);
+    try {
+      await this.#parts.outbox.remove(entry);
+    } catch (error) {
+      // Left there, the next life would send it once more and find it settled.
+      this.#settledEntries.push(entry);
+      this.#parts.emit('outbox.failed', { task: entry.taskId, err: error });
+    }
+  }
+
   /**
-   * The ref is gone, so the task is settled. Whether by our result, whose acknowledgement got lost before somebody
-   * recorded it, the record on the branch tells.
+   * The ref seems to be gone. If the task is settled, the record on the branch tells whether by our result, whose
+   * acknowledgement got lost before somebody recorded it. A task that is still queued and has no record is not settled:
+   * the listing is older than our claim, or somebody deleted the ref by hand. Then the result waits, until the swap goes
+   * through or the task shows up as claimed anew.
    */
-  async #isRecorded(entry: OutboxEntry): Promise<boolean> {
+  async #whyGone(entry: OutboxEntry): Promise<FinishOutcome> {
     const view = await this.#parts.reader.refresh();
     const record = view.queue.recordOf(entry.taskId);
-    return record !== null && entry.objects.some((object) => object.oid === record.blob);
+    if (record) return entry.objects.some((object) => object.oid === record.blob) ? 'accepted' : 'dropped';
+    const known = view.tasks.get(entry.taskId);
+    if (known?.oid === entry.swap.to) return 'accepted';
+    const open = known ? known.oid === entry.swap.from : view.queue.files.has(entry.taskId);
+    return open ? 'unpublished' : 'dropped';
   }
 
   async #swap(
@@ -372,8 +413,16 @@ export class ClaimBook {
       claimDurationMs: wonAtMs - startedMs,
       stage,
     };
-    this.#held.set(task.taskId, claim);
+    this.#hold(claim);
     return claim;
+  }
+
+  #hold(claim: HeldClaim): void {
+    this.#held.set(claim.taskId, claim);
+    this.#everHeld.add(claim.oid);
+    if (this.#everHeld.size <= MAX_EVER_HELD) return;
+    const [oldest] = this.#everHeld;
+    if (oldest !== undefined) this.#everHeld.delete(oldest);
   }
 
   #emitClaimed(claim: HeldClaim): void {
@@ -393,6 +442,18 @@ export class ClaimBook {
   #forget(claim: HeldClaim): void {
     if (this.#held.get(claim.taskId) === claim) this.#held.delete(claim.taskId);
   }
+}
+
+/**
+ * Whether what a view shows of a task may be from before this claim, however late it was asked for. A state of a lower
+ * epoch is. A ref is deleted only after its task was recorded; without the record, the view is old, or somebody deleted the ref by hand: then the swap of the result will tell.
+ */
+function isOlder(view: GridView, claim: HeldClaim): boolean {
+  const known = view.tasks.get(claim.taskId);
+  if (!known) return !view.queue.recordOf(claim.taskId);
+  // Not read yet: the next view says more.
+  if (known.state === null) return true;
+  return known.state.kind === 'state' && known.state.state.epoch < claim.state.epoch;
 }
 
 function factsOf(state: ClaimedState): Omit<ClaimedState, 'state' | 'nonce'> {

@@ -8,6 +8,7 @@
  * - Nobody is declared dead but by a swap of the very object that was seen unchanged (see death-watch.ts); a node that
  *   lives after all makes that swap fail with its next beat.
  */
+import { GitError } from '../git/errors.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Emit } from '../observe/events.ts';
 import type { RandomHex } from '../runtime.ts';
@@ -90,9 +91,8 @@ export class Membership {
    */
   async register(view: GridView): Promise<boolean> {
     const from = view.nodes.get(this.#parts.nodeId)?.oid ?? null;
-    this.#sequence = 0;
     const outcome = await this.#swapOwn(from, 'alive', 'swap.register');
-    if (outcome.kind === 'refused') throw new RegistrationRefusedError(outcome.reason);
+    if (outcome.kind === 'refused') throw refusal(outcome);
     if (outcome.kind !== 'won') return false;
     this.#parts.emit('node.registered', {
       incarnation: this.#incarnation,
@@ -104,7 +104,15 @@ export class Membership {
   /** A new incarnation: all claims of the old one are orphans from the moment it is registered. */
   renew(): void {
     this.#incarnation = this.#parts.randomHex(INCARNATION_BYTES);
+    this.#sequence = 0;
     this.#oid = null;
+  }
+
+  /** Before it registers: an incarnation that was declared dead, or signed off, never comes back. */
+  renewIfEnded(view: GridView): void {
+    const known = view.nodes.get(this.#parts.nodeId)?.state;
+    const own = known?.kind === 'state' && known.state.incarnation === this.#incarnation ? known.state : null;
+    if (own && own.state !== 'alive') this.renew();
   }
 
   /** @throws GitError when nothing certain is known; the next beat sorts it out. */
@@ -175,16 +183,21 @@ export class Membership {
       this.#parts.emit('node.heartbeat', { sequence: this.#sequence });
       return 'ok';
     }
-    if (outcome.kind === 'refused') throw new RegistrationRefusedError(outcome.reason);
-    const { current } = outcome;
-    if (current !== null && this.#recentOwn.includes(current)) {
+    if (outcome.kind === 'refused') throw refusal(outcome);
+    let { current } = outcome;
+    if (current === null) {
+      // Somebody deleted the ref by hand, or the listing is from before it was there: the swap tells.
+      // While it was gone our claims counted as orphans: their swaps will tell, too.
+      const again = await this.#swapOwn(null, 'alive', 'swap.beat');
+      if (again.kind === 'won') return 'ok';
+      if (again.kind === 'refused') throw refusal(again);
+      current = again.current;
+      if (current === null) throw new GitError('network', 'push', 'the ref of this node is there, and is not listed');
+    }
+    if (this.#recentOwn.includes(current)) {
       // An earlier beat of ours, believed lost, arrived after all.
       this.#oid = current;
       return 'ok';
-    }
-    if (current === null) {
-      // Somebody deleted the ref by hand. While it was gone our claims counted as orphans: their swaps will tell.
-      return (await this.#swapOwn(null, 'alive', 'swap.beat')).kind === 'won' ? 'ok' : 'fenced';
     }
     const view = await this.#parts.reader.refresh({ nodes: 'all' });
     const known = view.nodes.get(this.#parts.nodeId);
@@ -218,6 +231,12 @@ export class Membership {
     if (outcome.kind === 'won') this.#oid = written.commit.oid;
     return outcome;
   }
+}
+
+function refusal(outcome: Extract<SwapOutcome, { kind: 'refused' }>): Error {
+  return outcome.lasting
+    ? new RegistrationRefusedError(outcome.reason)
+    : new GitError('network', 'push', `the ref of this node could not be moved: ${outcome.reason}`);
 }
 
 /** The host refuses the node's ref: a matter of the namespace or of permissions. */

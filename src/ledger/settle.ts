@@ -3,8 +3,11 @@
  *
  * A push that timed out, broke off or was rejected may have been applied all the same (the reply was lost, a proxy sent
  * it twice). So after every answer but a definite "applied", the ref is read: it holds our object → won; it is where it
- * was → send the same object again; anything else → lost. Since every state object is unique, "it holds our object"
- * can't be somebody else's doing.
+ * was → send the same object again; anything else → lost, if the push was rejected. Since every state object is unique,
+ * "it holds our object" can't be somebody else's doing.
+ *
+ * Lost takes two witnesses, because each may tell of the past: a listing that shows something else may be older than
+ * `from`, and a rejection may be an answer to a second copy of a push that won.
  */
 import type { Oid, RefName } from '../git/oid.ts';
 import type { RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
@@ -13,9 +16,10 @@ export type SwapOutcome =
   | { kind: 'won' }
   /** `current`: what the ref held when it was read, null when it was gone. */
   | { kind: 'lost'; current: Oid | null }
-  | { kind: 'refused'; reason: string };
+  /** `lasting: false`: rejected again and again although the ref seems not to have moved; it may go through later. */
+  | { kind: 'refused'; reason: string; lasting: boolean };
 
-/** How often a swap that the remote rejected without having moved the ref (a lock, a hiccup) is sent again. */
+/** How often a swap that the remote rejected without having moved the ref (a lock, an old listing) is sent again. */
 export const MAX_RESENDS = 3;
 
 /**
@@ -39,6 +43,8 @@ export async function settleSwaps(
 ): Promise<void> {
   let open = swaps.filter((swap) => !outcomes.has(swap.ref));
   let mustRead = options.readFirst;
+  const rejected = new Set<RefName>();
+  let refusal: SwapOutcome | null = null;
   for (let sent = 0; open.length > 0; ) {
     if (mustRead) {
       const listing = await repository.listRefs(
@@ -48,15 +54,19 @@ export async function settleSwaps(
       for (const swap of open) {
         const current = listing.refs.get(swap.ref) ?? null;
         if (current === swap.to) outcomes.set(swap.ref, { kind: 'won' });
-        else if (current !== swap.from) outcomes.set(swap.ref, { kind: 'lost', current });
+        else if (current !== swap.from && (refusal || rejected.has(swap.ref)))
+          outcomes.set(swap.ref, { kind: 'lost', current });
       }
       open = open.filter((swap) => !outcomes.has(swap.ref));
       if (open.length === 0) return;
     }
+    if (refusal) {
+      for (const swap of open) outcomes.set(swap.ref, refusal);
+      return;
+    }
     if (sent > MAX_RESENDS) {
-      for (const swap of open) {
-        outcomes.set(swap.ref, { kind: 'refused', reason: `rejected ${sent} times although the ref did not move` });
-      }
+      const reason = `rejected ${sent} times although the ref did not move`;
+      for (const swap of open) outcomes.set(swap.ref, { kind: 'refused', reason, lasting: false });
       return;
     }
     const verdicts = await options.send(open);
@@ -65,10 +75,12 @@ export async function settleSwaps(
     for (const swap of open) {
       const verdict: SwapVerdict = verdicts.get(swap.ref) ?? { kind: 'unclear', reason: 'no answer for this ref' };
       if (verdict.kind === 'applied') outcomes.set(swap.ref, { kind: 'won' });
-      // A hook judges a push as a whole: in company, a refusal may be meant for another ref.
-      else if (verdict.kind === 'refused' && open.length === 1) outcomes.set(swap.ref, verdict);
       else unclear.push(verdict.reason);
+      if (verdict.kind === 'rejected') rejected.add(swap.ref);
+      // Believed once the ref was read: an earlier copy of the request may have been let through.
+      if (verdict.kind === 'refused' && open.length === 1) refusal = { ...verdict, lasting: true };
     }
+    // A hook judges a push as a whole: in company, a refusal may be meant for another ref.
     const refused = open.filter((swap) => verdicts.get(swap.ref)?.kind === 'refused');
     if (refused.length > 0 && open.length > 1) {
       for (const swap of refused) {
