@@ -1,11 +1,11 @@
 /**
  * A process dies by SIGKILL before and after every durable step that there is, and of every push also while it is under
- * way and when only its answer is missing. Whoever comes next, the same node or another one, brings every task to its one
+ * way, when half of it is carried out, and when only its answer is missing. Whoever comes next, the same node or another one, brings every task to its one
  * record, and leaves nothing behind.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DURABLE_STEPS, type DurableStep } from '../../src/steps.ts';
-import type { CrashMoment } from '../support/crash-plan.ts';
+import { CRASH_MOMENTS, type CrashMoment } from '../support/crash-plan.ts';
 import { CRASH_CASES, type CrashCase } from '../support/crash-scenarios.ts';
 import { CrashSite, type Death, TTL_MS } from '../support/crash-site.ts';
 import { PrivateEngine } from '../support/engine.ts';
@@ -26,15 +26,16 @@ interface CrashPoint extends CrashCase {
 
 const POINT_LIMIT_MS = 240_000;
 
-function momentsOf(step: DurableStep): CrashMoment[] {
-  return step.startsWith('swap.') ? ['before', 'after', 'late', 'unanswered'] : ['before', 'after'];
+function momentsOf(step: DurableStep, inCompany: boolean): readonly CrashMoment[] {
+  if (!step.startsWith('swap.')) return ['before', 'after'];
+  return CRASH_MOMENTS.filter((moment) => moment !== 'half' || inCompany);
 }
 
 function allPoints(): CrashPoint[] {
   const points: CrashPoint[] = [];
   for (const step of Object.keys(DURABLE_STEPS) as DurableStep[]) {
-    for (const [index, { scenario, nth = 1 }] of CRASH_CASES[step].entries()) {
-      for (const moment of momentsOf(step)) {
+    for (const [index, { scenario, nth = 1, inCompany = false }] of CRASH_CASES[step].entries()) {
+      for (const moment of momentsOf(step, inCompany)) {
         for (const successor of ['same node', 'another node'] as const) {
           const name = `p${points.length}`;
           const title = `${moment} ${step} (case ${index + 1}), then ${successor}`;

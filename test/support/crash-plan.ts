@@ -8,9 +8,13 @@ import type { DurableStep } from '../../src/steps.ts';
 
 /**
  * `before` and `after` a step. Of a push also: `late`, while it is under way, and the repository carries it out only when
- * the process is dead for a while; `unanswered`, when the repository has carried it out and has not said so.
+ * the process is dead for a while; `half`, while the repository carries out the rest of it and not this step;
+ * `unanswered`, when the repository has carried it out and has not said so.
  */
-export type CrashMoment = 'before' | 'after' | 'late' | 'unanswered';
+export const CRASH_MOMENTS = ['before', 'late', 'half', 'unanswered', 'after'] as const;
+export type CrashMoment = (typeof CRASH_MOMENTS)[number];
+/** Those at which the process does not kill itself: a hook of the repository does. */
+export type HookMoment = Exclude<CrashMoment, 'before' | 'after'>;
 
 export interface CrashPlan {
   at: { step: DurableStep; moment: CrashMoment } | { event: EventName };
@@ -23,6 +27,8 @@ export interface CrashPlan {
 }
 
 export const CRASH_VARIABLE = 'CRASH_PLAN';
+/** Those that move the ref of a node. */
+const NODE_STEPS: ReadonlySet<DurableStep> = new Set<DurableStep>(['swap.register', 'swap.beat', 'swap.goodbye']);
 /** Long enough for the next life to have looked at the repository. */
 const LATE_SECONDS = 2;
 
@@ -31,14 +37,18 @@ export function crashMarker(plan: CrashPlan): string {
   return JSON.stringify({ crash_point: plan.at, nth: plan.nth });
 }
 
-/** For the bare repository of a plan: ends the process that has put its id there. */
-export const CRASH_HOOKS: Readonly<Record<string, string>> = {
-  'pre-receive': hook('late', `sleep ${LATE_SECONDS}`),
-  'post-receive': hook('unanswered', ':'),
+/** For the bare repository of a plan: each ends the process that has put its id there, once. */
+export const CRASH_HOOKS: Readonly<Record<HookMoment, { name: string; script: string }>> = {
+  late: { name: 'pre-receive', script: hook('late', `sleep ${LATE_SECONDS}`) },
+  // Asked for each ref by itself: this one is refused.
+  half: { name: 'update', script: hook('half', 'exit 1') },
+  unanswered: { name: 'post-receive', script: hook('unanswered', ':') },
 };
 
-function hook(moment: CrashMoment, then: string): string {
-  return `#!/bin/sh\nif pid=$(cat crash-${moment} 2>/dev/null); then rm crash-${moment}; kill -KILL "$pid"; ${then}; fi\n`;
+function hook(moment: HookMoment, then: string): string {
+  const file = `crash-${moment}`;
+  const kill = `rm ${file}; kill -KILL "$pid"; ${then}`;
+  return `#!/bin/sh\nread -r pid refs 2>/dev/null <${file} || exit 0\ncase "$1" in $refs*) ${kill} ;; esac\n`;
 }
 
 /** Writes each event to standard output at once, as the log does later, and dies where the plan says. */
@@ -76,9 +86,10 @@ function isOccasion({ at }: CrashPlan, name: EventName, step: unknown): boolean 
 function die(plan: CrashPlan): void {
   const { at } = plan;
   writeSync(1, `${crashMarker(plan)}\n`);
-  if ('moment' in at && (at.moment === 'late' || at.moment === 'unanswered')) {
-    writeFileSync(join(plan.repository, `crash-${at.moment}`), String(process.pid));
+  if ('event' in at || at.moment === 'before' || at.moment === 'after') {
+    process.kill(process.pid, 'SIGKILL');
     return;
   }
-  process.kill(process.pid, 'SIGKILL');
+  const refs = at.moment === 'half' ? `refs/dgrid/${NODE_STEPS.has(at.step) ? 'nodes' : 'tasks'}/` : '';
+  writeFileSync(join(plan.repository, `crash-${at.moment}`), `${process.pid} ${refs}\n`);
 }

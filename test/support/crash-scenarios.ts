@@ -26,6 +26,8 @@ export interface CrashCase {
   scenario: CrashScenario;
   /** At which of the occasions, from 1. */
   nth?: number;
+  /** The push brings other refs too. */
+  inCompany?: true;
 }
 
 const QUICK = { x: { script: 'echo x' } };
@@ -226,11 +228,11 @@ export const CRASH_CASES: Readonly<Record<DurableStep, readonly [CrashCase, ...C
   'clone.store': [{ scenario: whole }, { scenario: whole, nth: 2 }],
   'swap.register': [
     { scenario: whole },
-    { scenario: adopting },
-    { scenario: replayingAndAdopting },
+    { scenario: adopting, inCompany: true },
+    { scenario: replayingAndAdopting, inCompany: true },
     { scenario: fenced, nth: 2 },
   ],
-  'swap.adopt': [{ scenario: adopting }],
+  'swap.adopt': [{ scenario: adopting, inCompany: true }],
   'swap.beat': [{ scenario: whole }, { scenario: adopting, nth: 2 }],
   'swap.fence': [{ scenario: deadNode }],
   'outbox.discard': [{ scenario: halfWritten }],
@@ -257,7 +259,7 @@ export const CRASH_CASES: Readonly<Record<DurableStep, readonly [CrashCase, ...C
   'outbox.rename': [{ scenario: whole }],
   'outbox.sync': [{ scenario: whole }],
   'outbox.remove': [{ scenario: whole }, { scenario: replaying }],
-  'swap.result': [{ scenario: whole }, { scenario: replaying }, { scenario: adopting }],
+  'swap.result': [{ scenario: whole }, { scenario: replaying, inCompany: true }, { scenario: adopting }],
   'swap.put-back': [{ scenario: retried }, { scenario: stopped }],
   'swap.settle': [{ scenario: invalid }],
   'swap.record': [{ scenario: whole }],

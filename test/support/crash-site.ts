@@ -1,5 +1,6 @@
 /** A task repository of its own, with the nodes that work on it, for one death and what comes after it. */
-import { chmod, readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemRandomHex } from '../../src/runtime.ts';
 import { gridIdOf } from '../../src/worker.ts';
@@ -45,12 +46,7 @@ export class CrashSite {
   }
 
   static async make(parts: CrashSiteParts): Promise<CrashSite> {
-    const path = await parts.server.createRepository(parts.name);
-    for (const [hook, script] of Object.entries(CRASH_HOOKS)) {
-      await writeFile(join(path, 'hooks', hook), script);
-      await chmod(join(path, 'hooks', hook), 0o755);
-    }
-    return new CrashSite(parts, path);
+    return new CrashSite(parts, await parts.server.createRepository(parts.name));
   }
 
   get url(): string {
@@ -146,9 +142,17 @@ export class CrashSite {
     return `${node}-${this.#parts.name}`;
   }
 
+  #installHook({ at }: Death): void {
+    if ('event' in at || at.moment === 'before' || at.moment === 'after') return;
+    const { name, script } = CRASH_HOOKS[at.moment];
+    mkdirSync(join(this.repo.path, 'hooks'), { recursive: true });
+    writeFileSync(join(this.repo.path, 'hooks', name), script, { mode: 0o755 });
+  }
+
   #run(node: string, program: readonly string[], death: Death | null): WorkerProcess {
     const { directory, engine, env } = this.#parts;
     const plan: CrashPlan | null = death && { ...death, repository: this.repo.path };
+    if (death) this.#installHook(death);
     return WorkerProcess.start({
       directory,
       name: this.#idOf(node),
