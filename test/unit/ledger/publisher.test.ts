@@ -3,7 +3,8 @@ import { GitError } from '../../../src/git/errors.ts';
 import { type GitObject, makeBlob } from '../../../src/git/objects.ts';
 import { type Oid, type RefName, refName } from '../../../src/git/oid.ts';
 import type { RefSwap } from '../../../src/git/repository.ts';
-import { Publisher, type PushPriority, type Retry } from '../../../src/ledger/publisher.ts';
+import { Publisher, type Retry } from '../../../src/ledger/publisher.ts';
+import type { SwapStep } from '../../../src/steps.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { MemoryRemote, MemoryRepository } from '../../support/memory-repository.ts';
 import { recordEvents } from '../../support/recorded-events.ts';
@@ -42,11 +43,11 @@ function setUp(options: { retry?: Retry; pushesPerMinute?: number } = {}) {
     onSettled: () => undefined,
     onFailed: (error) => failures.push(error),
   });
-  const push = (name: string, from: Oid | null, object: GitObject | null, priority: PushPriority = 'claim') =>
+  const push = (name: string, from: Oid | null, object: GitObject | null, step: SwapStep = 'swap.claim') =>
     publisher.push({
       swap: { ref: name.startsWith('refs/') ? refName(name) : ref(name), from, to: object?.oid ?? null },
       objects: object ? [object] : [],
-      priority,
+      step,
     });
   return { remote, repository, clock, events, failures, sent, publisher, push };
 }
@@ -55,9 +56,9 @@ describe('publisher', () => {
   it('sends what was asked for in one turn with one push, most important first', async () => {
     const { push, sent } = setUp();
     await Promise.all([
-      push('c', null, blob('c'), 'heartbeat'),
-      push('b', null, blob('b'), 'claim'),
-      push('a', null, blob('a'), 'result'),
+      push('c', null, blob('c'), 'swap.beat'),
+      push('b', null, blob('b'), 'swap.claim'),
+      push('a', null, blob('a'), 'swap.result'),
     ]);
     expect(sent.map((swaps) => swaps.map((swap) => swap.ref))).toEqual([[ref('a'), ref('b'), ref('c')]]);
   });
@@ -65,9 +66,9 @@ describe('publisher', () => {
   it('pushes a recording alone, after results and before claims', async () => {
     const { push, sent } = setUp();
     await Promise.all([
-      push('claim', null, blob('1'), 'claim'),
-      push('refs/heads/main', null, blob('2'), 'record'),
-      push('result', null, blob('3'), 'result'),
+      push('claim', null, blob('1'), 'swap.claim'),
+      push('refs/heads/main', null, blob('2'), 'swap.record'),
+      push('result', null, blob('3'), 'swap.result'),
     ]);
     expect(sent.map((swaps) => swaps.map((swap) => swap.ref))).toEqual([
       [ref('result'), ref('claim')],
