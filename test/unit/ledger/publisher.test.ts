@@ -104,6 +104,18 @@ describe('publisher', () => {
     expect(remote.history).toHaveLength(1);
   });
 
+  it('reads the ref before it believes a refusal: an earlier copy may have been let through', async () => {
+    const { push, repository, remote } = setUp();
+    const swapRefs = repository.swapRefs.bind(repository);
+    repository.swapRefs = async (swaps) => {
+      await swapRefs(swaps);
+      return new Map(swaps.map((swap) => [swap.ref, { kind: 'refused', reason: 'pre-receive hook declined' }]));
+    };
+    const ours = blob('ours');
+    expect(await push('a', null, ours)).toEqual({ kind: 'won' });
+    expect(remote.refs.get(ref('a'))).toBe(ours.oid);
+  });
+
   it('sends the very same object again when the request was lost', async () => {
     const { push, repository, remote } = setUp({ retry: thrice });
     let pushes = 0;
