@@ -1,5 +1,6 @@
 /** Whole workers on a repository in memory: the protocol's promises, without git and without an engine. */
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { GitError } from '../../../src/git/errors.ts';
 import { makeCommit, makeTree } from '../../../src/git/objects.ts';
 import { refName } from '../../../src/git/oid.ts';
 import { systemClock } from '../../../src/runtime.ts';
@@ -8,6 +9,9 @@ import { MemoryGrid, type TestWorker, testSettings } from '../../support/memory-
 import { StubEngine } from '../../support/stub-executor.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { until } from '../../support/until.ts';
+
+const NOBODY = { name: 'nobody', email: 'nobody@example.org', seconds: 0 };
+const EMPTY_COMMIT = { tree: makeTree([], 'sha1').oid, parents: [], author: NOBODY, committer: NOBODY };
 
 async function grid(): Promise<MemoryGrid> {
   return new MemoryGrid(await temporaryDirectory());
@@ -110,6 +114,37 @@ describe('a worker', () => {
     other.agent.requestStop();
     other.agent.requestStop();
     await other.done;
+  });
+
+  it('leaves no claim of a recorded task behind when it is stopped before its second look', async () => {
+    const g = await grid();
+    await g.queue({ one: { script: 'exit 0' } });
+    // Other nodes, some of which come before this one in cleaning up.
+    for (let index = 0; index < 8; index += 1) {
+      const beat = makeCommit({ ...EMPTY_COMMIT, message: `beat ${index}` }, 'sha1');
+      g.remote.objects.set(beat.oid, beat);
+      g.remote.swap({ ref: refName(`refs/dgrid/nodes/other-${index}`), from: null, to: beat.oid });
+    }
+    const worker = await g.startWorker('b', {
+      settings: { nodeTtlMs: 60_000 },
+      prepare: (repository) => {
+        repository.onPush = (swaps) => {
+          if (!swaps.some(({ ref, from }) => ref === 'refs/dgrid/tasks/one' && from === null)) return 'none';
+          repository.onPush = () => 'none';
+          // While its claim travels, another worker has run the task, recorded it, and deleted the ref.
+          void g.commit({ 'tasks/queue/one.json': null, 'tasks/completed/one.json': '{}' });
+          worker.agent.requestStop();
+          repository.onList = () => {
+            repository.onList = () => undefined;
+            throw new GitError('aborted', 'ls-remote', 'the worker is stopping');
+          };
+          return 'none';
+        };
+      },
+    });
+    await worker.done;
+    expect(worker.engine.starts).toEqual([]);
+    expect(g.taskRefs()).toEqual([]);
   });
 
   it('takes up its own containers after a crash, under a new incarnation', async () => {
