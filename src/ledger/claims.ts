@@ -198,8 +198,10 @@ export class ClaimBook {
     for (const claim of this.#held.values()) {
       if (claim.stage !== 'won' || view.listedAtMs < claim.wonAtMs) continue;
       if (view.tasks.get(claim.taskId)?.oid !== claim.oid) {
+        if (!isOlder(view, claim)) continue;
         // Nothing runs on it yet: if it stands, a later view shows it as a stray one.
-        if (isOlder(view, claim)) this.#forget(claim);
+        this.#forget(claim);
+        this.#everHeld.delete(claim.oid);
         continue;
       }
       if (view.queue.recordOf(claim.taskId)) await this.giveUp(claim);

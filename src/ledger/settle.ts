@@ -53,7 +53,9 @@ export async function settleSwaps(
       );
       for (const swap of open) {
         const current = listing.refs.get(swap.ref) ?? null;
-        if (current === swap.to) outcomes.set(swap.ref, { kind: 'won' });
+        // That a ref is gone is no more certain than that it is elsewhere.
+        const there = current === swap.to && (swap.to !== null || rejected.has(swap.ref));
+        if (there) outcomes.set(swap.ref, { kind: 'won' });
         else if (current !== swap.from && (refusal || rejected.has(swap.ref)))
           outcomes.set(swap.ref, { kind: 'lost', current });
       }

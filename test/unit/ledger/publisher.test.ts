@@ -153,6 +153,24 @@ describe('publisher', () => {
     expect(remote.refs.get(ref('a'))).toBe(result.oid);
   });
 
+  it('does not take a deletion for done on the word of a listing alone', async () => {
+    const { push, repository, remote } = setUp({ retry: thrice });
+    const held = blob('held');
+    remote.refs.set(ref('a'), held.oid);
+    const listed = repository.listRefs.bind(repository);
+    let lists = 0;
+    repository.listRefs = async (prefixes) => {
+      lists += 1;
+      return lists === 1 ? { refs: new Map(), headBranch: null } : listed(prefixes);
+    };
+    let pushes = 0;
+    repository.onPush = () => (++pushes === 1 ? 'lost-request' : 'none');
+    expect(await push('a', held.oid, null)).toEqual({ kind: 'won' });
+    expect(remote.refs.has(ref('a'))).toBe(false);
+    // One that is gone already is as good as done.
+    expect(await push('a', held.oid, null)).toEqual({ kind: 'won' });
+  });
+
   it('does not take it for a refusal for good when a swap is rejected and the ref seems not to have moved', async () => {
     const { push, repository, remote } = setUp();
     const [before, theirs] = [blob('before'), blob('theirs')];
