@@ -17,6 +17,7 @@ import { GridReader } from '../ledger/grid-view.ts';
 import { Membership } from '../ledger/membership.ts';
 import { type Namespace, namespaceOf } from '../ledger/names.ts';
 import { Observations } from '../ledger/observations.ts';
+import { OrderedRepository } from '../ledger/ordered-repository.ts';
 import type { Outbox } from '../ledger/outbox.ts';
 import { Publisher, type Retry } from '../ledger/publisher.ts';
 import { Recorder } from '../ledger/recorder.ts';
@@ -77,7 +78,8 @@ export interface Worker {
 
 export function assemble(options: AssembleOptions): Worker {
   const { settings, ports, namespace } = options;
-  const { clock, emit, executor, outbox, quota, randomHex, repository } = ports;
+  const { clock, emit, executor, outbox, quota, randomHex } = ports;
+  const repository = new OrderedRepository(ports.repository, clock);
   const { nodeId } = settings;
   // Aborted at the very end of a shutdown: publishing is what the steps before wait for.
   const publishing = new AbortController();
@@ -96,10 +98,9 @@ export function assemble(options: AssembleOptions): Worker {
     pushesPerMinute: settings.gitPushesPerMinute,
     signal: publishing.signal,
     onSettled: ({ swap }, outcome) => {
-      if (outcome.kind === 'won') reader.apply(swap);
+      if (outcome.kind === 'won') reader.apply(swap.ref, swap.to);
     },
     onFailed: (error) => agent.noteFailure(error),
-    replacedByNow: () => reader.replacedByNow(),
   });
   const push = publisher.push.bind(publisher);
   const gate = new Gate();
@@ -192,6 +193,7 @@ export function assemble(options: AssembleOptions): Worker {
   const cycle = new Cycle({
     nodeId,
     nodeLabels: settings.nodeLabels,
+    nodeTtlMs: settings.nodeTtlMs,
     maxParallelTasks: settings.maxParallelTasks,
     useSmartPolling: settings.useSmartPolling,
     defaultMemoryBytes: settings.docker.memoryBytes,

@@ -25,6 +25,7 @@ import type { TaskRunner } from './task-runner.ts';
 export interface CycleParts {
   nodeId: NodeId;
   nodeLabels: readonly string[];
+  nodeTtlMs: number;
   maxParallelTasks: number;
   useSmartPolling: boolean;
   reader: GridReader;
@@ -187,7 +188,7 @@ export class Cycle {
       nodeId,
       nodeLabels,
     });
-    // What still ends here, under a claim that was lost, would be in work twice.
+    // In work here: a view from before its claim shows a task as free, and what was lost may still be ending.
     return candidates.filter(({ taskId }) => !runner.isActive(taskId));
   }
 
@@ -210,13 +211,15 @@ export class Cycle {
 
   /** @param options.last there will be no other chance: not even a container that cannot be stopped is waited for. */
   async #record(view: GridView, options: { last?: boolean } = {}): Promise<void> {
-    const { book, clock, membership, nodeId, observations, recorder, recordingTurn, runner, watch } = this.#parts;
+    const { book, clock, membership, nodeId, nodeTtlMs, observations, recorder, recordingTurn, runner, watch } =
+      this.#parts;
     const now = clock.monotonicMs();
     const waiting = recordable(view);
     const rank = recordingRank(view, nodeId, (id) => {
       const state = view.nodes.get(id)?.state;
-      const ttlMs = state?.kind === 'state' ? state.state.ttlMs : null;
-      return ttlMs !== null && (watch.unchangedMs(id) ?? 0) > ttlMs;
+      // Heartbeats of idle nodes are not read: they are taken to be as patient as this one.
+      const ttlMs = state?.kind === 'state' ? state.state.ttlMs : nodeTtlMs;
+      return (watch.unchangedMs(id) ?? 0) > ttlMs;
     });
     const oldestMs = Math.max(0, ...waiting.map(({ oid }) => observations.ageMs(oid, now)));
     const idle = runner.activeCount === 0 && book.held.size === 0 && this.#inWork(view) === 0;

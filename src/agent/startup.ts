@@ -55,6 +55,8 @@ export async function join(parts: JoinParts): Promise<void> {
   for (;;) {
     const view = await parts.reader.refresh({ nodes: 'all', signal: parts.signal });
     if (parts.membership.judgeOwnRef(view) === 'foreign') throw idConflict(parts);
+    // An earlier round may have registered without our knowing, and have been declared dead since.
+    parts.membership.renewIfEnded(view);
     await parts.specs.update(view.queue);
     const settled = new Set(outbox.map(({ taskId }) => taskId));
     const adoptable = matchRuns(parts, view, found).filter(
@@ -93,6 +95,7 @@ export async function rejoin(parts: JoinParts): Promise<void> {
   for (;;) {
     const view = await parts.reader.refresh({ nodes: 'all', signal: parts.signal });
     if (parts.membership.judgeOwnRef(view) === 'foreign') throw idConflict(parts);
+    parts.membership.renewIfEnded(view);
     if ((await register(parts, view)) === 'registered') return;
   }
 }

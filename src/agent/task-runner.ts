@@ -213,7 +213,8 @@ export class TaskRunner {
       timeoutMs: claim.spec.timeoutMs,
     };
     const run = await executor.start(job);
-    this.#parts.emit('task.started', { task: claim.taskId, attempt: claim.state.attempt, image: image.name });
+    const { attempt, epoch, incarnation } = claim.state;
+    this.#parts.emit('task.started', { task: claim.taskId, attempt, epoch, incarnation, image: image.name });
     await this.#follow(active, run, { digest: image.digest, pullMs: image.pullMs });
   }
 

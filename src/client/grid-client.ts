@@ -52,11 +52,10 @@ export class GridClient {
       pushesPerMinute: 0,
       signal,
       onSettled: ({ swap }, outcome) => {
-        if (outcome.kind === 'won') this.reader.apply(swap);
+        if (outcome.kind === 'won') this.reader.apply(swap.ref, swap.to);
       },
       // Whoever pushed hears of it.
       onFailed: () => undefined,
-      replacedByNow: () => this.reader.replacedByNow(),
     });
   }
 

@@ -9,10 +9,12 @@ import type { Emit } from '../observe/events.ts';
 import { withRetry } from '../retry.ts';
 import type { Clock, RandomFraction } from '../runtime.ts';
 import type { CloneIdentity } from './clone-directory.ts';
+import { CoolDown } from './cool-down.ts';
 import { remoteAccess } from './credentials.ts';
 import { GitError, RETRYABLE } from './errors.ts';
 import { exitError, GitCommand } from './git-command.ts';
 import type { CommandEnvironment } from './git-environment.ts';
+import { HTTP_TRACE_VARIABLES } from './http-trace.ts';
 import { LocalClone, MIRROR, mirrorOf } from './local-clone.ts';
 import type { GitObject } from './objects.ts';
 import type { ObjectFormat, Oid, RefName } from './oid.ts';
@@ -44,6 +46,7 @@ export class CliRepository implements Repository {
   readonly #options: CliRepositoryOptions;
   readonly #command: GitCommand;
   readonly #clone: LocalClone;
+  readonly #coolDown: CoolDown;
   #versionChecked = false;
   #format: ObjectFormat | null = null;
   #opening: Promise<void> | null = null;
@@ -62,6 +65,7 @@ export class CliRepository implements Repository {
       emit: options.emit,
       deadlineMs: options.settings.commandTimeoutMs,
     });
+    this.#coolDown = new CoolDown(options.clock);
   }
 
   /** @throws Error before the first listing or fetch. */
@@ -77,7 +81,11 @@ export class CliRepository implements Repository {
   }
 
   async listRefs(prefixes: readonly string[], signal?: AbortSignal): Promise<RefListing> {
-    const { refs, headBranch } = await this.#retried('ls-remote', () => this.#list(prefixes, signal), signal);
+    const { refs, headBranch } = await this.#retried(
+      'ls-remote',
+      () => this.#coolDown.run('ls-remote', () => this.#list(prefixes, signal), signal),
+      signal,
+    );
     return { refs, headBranch };
   }
 
@@ -85,7 +93,7 @@ export class CliRepository implements Repository {
     const wanted = [...new Set(patterns)];
     if (wanted.length === 0) return;
     await this.#ensureClone(signal);
-    await this.#retried('fetch', () => this.#fetch(wanted, signal), signal);
+    await this.#retried('fetch', () => this.#coolDown.run('fetch', () => this.#fetch(wanted, signal), signal), signal);
   }
 
   async readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
@@ -112,7 +120,8 @@ export class CliRepository implements Repository {
     for (let at = 0; at < swaps.length; at += MAX_SWAPS_PER_PUSH) {
       const chunk = swaps.slice(at, at + MAX_SWAPS_PER_PUSH);
       try {
-        for (const [ref, verdict] of await this.#push(chunk, signal)) verdicts.set(ref, verdict);
+        const chunkVerdicts = await this.#coolDown.run('push', () => this.#push(chunk, signal), signal);
+        for (const [ref, verdict] of chunkVerdicts) verdicts.set(ref, verdict);
       } catch (error) {
         if (at === 0) throw error;
         // What the pushes before this one said stays true; of the rest nothing is known.
@@ -174,7 +183,7 @@ export class CliRepository implements Repository {
     signal: AbortSignal | undefined,
   ): Promise<{ listing: ParsedListing; stderr: string }> {
     await this.#checkVersion();
-    const access = await remoteAccess(this.address, this.#options.settings);
+    const access = await this.#access();
     const environment: CommandEnvironment = {
       ...access,
       // No repository at all: listing must work whatever the state of the clone.
@@ -199,7 +208,7 @@ export class CliRepository implements Repository {
     let wanted = patterns;
     for (let round = 1; wanted.length > 0; round += 1) {
       try {
-        const access = await remoteAccess(this.address, this.#options.settings);
+        const access = await this.#access();
         await this.#clone.fetch(this.address.url, wanted.map(refspec), access, signal);
         return;
       } catch (error) {
@@ -225,7 +234,7 @@ export class CliRepository implements Repository {
   }
 
   async #push(swaps: readonly RefSwap[], signal: AbortSignal | undefined): Promise<Map<RefName, SwapVerdict>> {
-    const access = await remoteAccess(this.address, this.#options.settings);
+    const access = await this.#access();
     const leases = swaps.map((swap) => `--force-with-lease=${swap.ref}:${swap.from ?? ''}`);
     const refspecs = swaps.map((swap) => `${swap.to ?? ''}:${swap.ref}`);
     const output = await this.#clone.run(['push', '--porcelain', '--no-verify', ...leases, '--', REMOTE, ...refspecs], {
@@ -246,6 +255,12 @@ export class CliRepository implements Repository {
     const definite = [...verdicts.values()].some((verdict) => verdict.kind !== 'unclear');
     if (failed && (report.size === 0 || (!definite && isCorrupt(failed)))) throw failed;
     return verdicts;
+  }
+
+  async #access(): Promise<CommandEnvironment> {
+    const access = await remoteAccess(this.address, this.#options.settings);
+    if (this.address.transport !== 'http') return access;
+    return { ...access, variables: { ...access.variables, ...HTTP_TRACE_VARIABLES } };
   }
 
   async #ensureClone(signal: AbortSignal | undefined): Promise<void> {

@@ -49,8 +49,6 @@ export type ClaimLoss = 'fenced' | 'cancelled' | 'withdrawn' | 'settled';
 
 export type FinishOutcome = 'accepted' | 'dropped' | 'unpublished';
 
-/** A result whose ref was found gone so often, without a record, has nowhere to go. */
-const MAX_GONE_READINGS = 5;
 /** Far more than can be in work, or on their way, at one time. */
 const MAX_EVER_HELD = 10_000;
 
@@ -198,7 +196,11 @@ export class ClaimBook {
     const verified: HeldClaim[] = [];
     for (const claim of this.#held.values()) {
       if (claim.stage !== 'won' || view.listedAtMs < claim.wonAtMs) continue;
-      if (view.tasks.get(claim.taskId)?.oid !== claim.oid) continue;
+      if (view.tasks.get(claim.taskId)?.oid !== claim.oid) {
+        // Nothing runs on it yet: if it stands, a later view shows it as a stray one.
+        if (isOlder(view, claim)) this.#forget(claim);
+        continue;
+      }
       if (view.queue.recordOf(claim.taskId)) await this.giveUp(claim);
       else if (view.queue.files.has(claim.taskId)) {
         claim.stage = 'verified';
@@ -214,10 +216,8 @@ export class ClaimBook {
     for (const claim of this.#held.values()) {
       if (view.listedAtMs < claim.wonAtMs || claim.stage === 'publishing') continue;
       const known = view.tasks.get(claim.taskId);
-      // A ref goes only after its task was recorded. Without the record, the reading is late or somebody deleted the ref by
-      // hand: then another worker's claim shows it, or the result will not get in.
-      if (!known && !view.queue.recordOf(claim.taskId)) continue;
       if (known?.oid !== claim.oid) {
+        if (isOlder(view, claim)) continue;
         const state = known?.state?.kind === 'state' ? known.state.state : null;
         const cancelled = state?.state === 'finished' && state.reason === 'cancelled';
         losses.push({ claim, loss: cancelled ? 'cancelled' : 'fenced' });
@@ -328,8 +328,6 @@ export class ClaimBook {
   readonly #publishing = new Set<Oid>();
   /** For results that no disk holds: what may be done only once they are settled. */
   readonly #heldBack = new Map<Oid, () => Promise<void>>();
-  /** How often the ref of an unpublished result was found gone, with no record of the task. */
-  readonly #seenGone = new Map<Oid, number>();
   /** Entries of settled results that could not be removed yet. */
   #settledEntries: OutboxEntry[] = [];
 
@@ -338,14 +336,13 @@ export class ClaimBook {
     try {
       const outcome = await this.#parts.push({ swap: entry.swap, objects: entry.objects, priority: 'result' });
       if (outcome.kind === 'refused') return 'unpublished';
-      const accepted = outcome.kind === 'won' || (outcome.current === null && (await this.#isRecorded(entry)));
-      if (!accepted && outcome.kind === 'lost' && outcome.current === null && !this.#isGoneForGood(entry)) {
-        return 'unpublished';
-      }
+      const certain: FinishOutcome =
+        outcome.kind === 'won' ? 'accepted' : outcome.current === null ? await this.#whyGone(entry) : 'dropped';
+      if (certain === 'unpublished') return certain;
       await this.#settled(entry);
-      if (accepted) this.#parts.emit('result.acknowledged', { task: entry.taskId });
+      if (certain === 'accepted') this.#parts.emit('result.acknowledged', { task: entry.taskId });
       else this.#dropped(entry);
-      return accepted ? 'accepted' : 'dropped';
+      return certain;
     } catch {
       // The publisher has told; the outbox keeps it and the next cycle tries again.
       return 'unpublished';
@@ -356,7 +353,6 @@ export class ClaimBook {
 
   async #settled(entry: OutboxEntry): Promise<void> {
     this.#unpublished.delete(entry.swap.to);
-    this.#seenGone.delete(entry.swap.to);
     const release = this.#heldBack.get(entry.swap.to);
     this.#heldBack.delete(entry.swap.to);
     await release?.();
@@ -371,21 +367,20 @@ export class ClaimBook {
     }
   }
 
-  /** A ref goes only after its record has come. Gone without one: the reading is late, or somebody deleted it by hand. */
-  #isGoneForGood(entry: OutboxEntry): boolean {
-    const times = (this.#seenGone.get(entry.swap.to) ?? 0) + 1;
-    this.#seenGone.set(entry.swap.to, times);
-    return times >= MAX_GONE_READINGS;
-  }
-
   /**
-   * The ref is gone, so the task is settled. Whether by our result, whose acknowledgement got lost before somebody
-   * recorded it, the record on the branch tells.
+   * The ref seems to be gone. If the task is settled, the record on the branch tells whether by our result, whose
+   * acknowledgement got lost before somebody recorded it. A task that is still queued and has no record is not settled:
+   * the listing is older than our claim, or somebody deleted the ref by hand. Then the result waits, until the swap goes
+   * through or the task shows up as claimed anew.
    */
-  async #isRecorded(entry: OutboxEntry): Promise<boolean> {
+  async #whyGone(entry: OutboxEntry): Promise<FinishOutcome> {
     const view = await this.#parts.reader.refresh();
     const record = view.queue.recordOf(entry.taskId);
-    return record !== null && entry.objects.some((object) => object.oid === record.blob);
+    if (record) return entry.objects.some((object) => object.oid === record.blob) ? 'accepted' : 'dropped';
+    const known = view.tasks.get(entry.taskId);
+    if (known?.oid === entry.swap.to) return 'accepted';
+    const open = known ? known.oid === entry.swap.from : view.queue.files.has(entry.taskId);
+    return open ? 'unpublished' : 'dropped';
   }
 
   async #swap(
@@ -449,6 +444,18 @@ export class ClaimBook {
   #forget(claim: HeldClaim): void {
     if (this.#held.get(claim.taskId) === claim) this.#held.delete(claim.taskId);
   }
+}
+
+/**
+ * Whether what a view shows of a task may be from before this claim, however late it was asked for. A state of a lower
+ * epoch is. A ref is deleted only after its task was recorded; without the record, the view is old, or somebody deleted the ref by hand: then the swap of the result will tell.
+ */
+function isOlder(view: GridView, claim: HeldClaim): boolean {
+  const known = view.tasks.get(claim.taskId);
+  if (!known) return !view.queue.recordOf(claim.taskId);
+  // Not read yet: the next view says more.
+  if (known.state === null) return true;
+  return known.state.kind === 'state' && known.state.state.epoch < claim.state.epoch;
 }
 
 function factsOf(state: ClaimedState): Omit<ClaimedState, 'state' | 'nonce'> {

@@ -91,7 +91,7 @@ export class Membership {
   async register(view: GridView): Promise<boolean> {
     const from = view.nodes.get(this.#parts.nodeId)?.oid ?? null;
     const outcome = await this.#swapOwn(from, 'alive');
-    if (outcome.kind === 'refused') throw new RegistrationRefusedError(outcome.reason);
+    if (outcome.kind === 'refused') throw refusal(outcome);
     if (outcome.kind !== 'won') return false;
     this.#parts.emit('node.registered', {
       incarnation: this.#incarnation,
@@ -105,6 +105,13 @@ export class Membership {
     this.#incarnation = this.#parts.randomHex(INCARNATION_BYTES);
     this.#sequence = 0;
     this.#oid = null;
+  }
+
+  /** Before it registers: an incarnation that was declared dead, or signed off, never comes back. */
+  renewIfEnded(view: GridView): void {
+    const known = view.nodes.get(this.#parts.nodeId)?.state;
+    const own = known?.kind === 'state' && known.state.incarnation === this.#incarnation ? known.state : null;
+    if (own && own.state !== 'alive') this.renew();
   }
 
   /** @throws GitError when nothing certain is known; the next beat sorts it out. */
@@ -175,17 +182,16 @@ export class Membership {
       this.#parts.emit('node.heartbeat', { sequence: this.#sequence });
       return 'ok';
     }
-    if (outcome.kind === 'refused') throw new RegistrationRefusedError(outcome.reason);
+    if (outcome.kind === 'refused') throw refusal(outcome);
     let { current } = outcome;
     if (current === null) {
-      // Somebody deleted the ref by hand. While it was gone our claims counted as orphans: their swaps will tell.
+      // Somebody deleted the ref by hand, or the listing is from before it was there: the swap tells.
+      // While it was gone our claims counted as orphans: their swaps will tell, too.
       const again = await this.#swapOwn(null, 'alive');
       if (again.kind === 'won') return 'ok';
-      if (again.kind === 'refused') throw new RegistrationRefusedError(again.reason);
-      // There is a ref after all: what said that it was gone was a late reading.
-      if (again.current === null)
-        throw new GitError('network', 'ls-remote', 'the remote showed this node as it was before');
+      if (again.kind === 'refused') throw refusal(again);
       current = again.current;
+      if (current === null) throw new GitError('network', 'push', 'the ref of this node is there, and is not listed');
     }
     if (this.#recentOwn.includes(current)) {
       // An earlier beat of ours, believed lost, arrived after all.
@@ -224,6 +230,12 @@ export class Membership {
     if (outcome.kind === 'won') this.#oid = written.commit.oid;
     return outcome;
   }
+}
+
+function refusal(outcome: Extract<SwapOutcome, { kind: 'refused' }>): Error {
+  return outcome.lasting
+    ? new RegistrationRefusedError(outcome.reason)
+    : new GitError('network', 'push', `the ref of this node could not be moved: ${outcome.reason}`);
 }
 
 /** The host refuses the node's ref: a matter of the namespace or of permissions. */

@@ -114,11 +114,13 @@ export class Recorder {
         this.#parts.emit('result.recorded', { tasks: built.taskIds.length, commit: built.commit.oid });
         return { kind: 'recorded', count: built.taskIds.length, tip: built.commit.oid };
       }
-      if (outcome.kind === 'refused') {
+      if (outcome.kind === 'refused' && outcome.lasting) {
         this.#parts.emit('record.refused', { branch: current.branch, reason: outcome.reason });
         return { kind: 'refused', reason: outcome.reason };
       }
       this.#parts.emit('record.conflict', { branch: current.branch, round });
+      // The same tip again would bring the same answer. The next cycle looks anew.
+      if (outcome.kind === 'refused') return { kind: 'nothing' };
       // Somebody else may have recorded the same results: then nothing is left to do.
       current = await this.#parts.reader.refresh();
       if (round === MAX_REBUILDS) return { kind: 'nothing' };

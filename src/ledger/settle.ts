@@ -3,10 +3,12 @@
  *
  * A push that timed out, broke off or was rejected may have been applied all the same (the reply was lost, a proxy sent
  * it twice). So after every answer but a definite "applied", the ref is read: it holds our object → won; it is where it
- * was → send the same object again; anything else → lost. Since every state object is unique, "it holds our object"
- * can't be somebody else's doing.
+ * was → send the same object again; anything else → lost, if the push was rejected. Since every state object is unique,
+ * "it holds our object" can't be somebody else's doing.
+ *
+ * Lost takes two witnesses, because each may tell of the past: a listing that shows something else may be older than
+ * `from`, and a rejection may be an answer to a second copy of a push that won.
  */
-import { GitError } from '../git/errors.ts';
 import type { Oid, RefName } from '../git/oid.ts';
 import type { RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
 
@@ -14,9 +16,10 @@ export type SwapOutcome =
   | { kind: 'won' }
   /** `current`: what the ref held when it was read, null when it was gone. */
   | { kind: 'lost'; current: Oid | null }
-  | { kind: 'refused'; reason: string };
+  /** `lasting: false`: rejected again and again although the ref seems not to have moved; it may go through later. */
+  | { kind: 'refused'; reason: string; lasting: boolean };
 
-/** How often a swap that the remote rejected without having moved the ref (a lock, a hiccup) is sent again. */
+/** How often a swap that the remote rejected without having moved the ref (a lock, an old listing) is sent again. */
 export const MAX_RESENDS = 3;
 
 /**
@@ -35,16 +38,14 @@ export async function settleSwaps(
     signal?: AbortSignal;
     onUnclear: (reasons: string[]) => void;
     onPush: () => Promise<void>;
-    /** Asked before each reading: which objects are known to have been replaced by then. */
-    replacedByNow: () => (oid: Oid) => boolean;
   },
 ): Promise<void> {
   let open = swaps.filter((swap) => !outcomes.has(swap.ref));
   let mustRead = options.readFirst;
-  let refusal: { kind: 'refused'; reason: string } | null = null;
+  const rejected = new Set<RefName>();
+  let refusal: SwapOutcome | null = null;
   for (let sent = 0; open.length > 0; ) {
     if (mustRead) {
-      const isPast = options.replacedByNow();
       const listing = await repository.listRefs(
         open.map((swap) => swap.ref),
         options.signal,
@@ -52,10 +53,8 @@ export async function settleSwaps(
       for (const swap of open) {
         const current = listing.refs.get(swap.ref) ?? null;
         if (current === swap.to) outcomes.set(swap.ref, { kind: 'won' });
-        else if (current !== null && current !== swap.from && isPast(current)) {
-          // A copy that lags behind answered. It says nothing of what became of our swap.
-          throw new GitError('network', 'ls-remote', `the remote showed ${swap.ref} as it was before`);
-        } else if (current !== swap.from) outcomes.set(swap.ref, { kind: 'lost', current });
+        else if (current !== swap.from && (refusal || rejected.has(swap.ref)))
+          outcomes.set(swap.ref, { kind: 'lost', current });
       }
       open = open.filter((swap) => !outcomes.has(swap.ref));
       if (open.length === 0) return;
@@ -65,9 +64,8 @@ export async function settleSwaps(
       return;
     }
     if (sent > MAX_RESENDS) {
-      for (const swap of open) {
-        outcomes.set(swap.ref, { kind: 'refused', reason: `rejected ${sent} times although the ref did not move` });
-      }
+      const reason = `rejected ${sent} times although the ref did not move`;
+      for (const swap of open) outcomes.set(swap.ref, { kind: 'refused', reason, lasting: false });
       return;
     }
     await options.onPush();
@@ -78,8 +76,9 @@ export async function settleSwaps(
       const verdict: SwapVerdict = verdicts.get(swap.ref) ?? { kind: 'unclear', reason: 'no answer for this ref' };
       if (verdict.kind === 'applied') outcomes.set(swap.ref, { kind: 'won' });
       else unclear.push(verdict.reason);
+      if (verdict.kind === 'rejected') rejected.add(swap.ref);
       // Believed once the ref was read: an earlier copy of the request may have been let through.
-      if (verdict.kind === 'refused' && open.length === 1) refusal = verdict;
+      if (verdict.kind === 'refused' && open.length === 1) refusal = { ...verdict, lasting: true };
     }
     // A hook judges a push as a whole: in company, a refusal may be meant for another ref.
     const refused = open.filter((swap) => verdicts.get(swap.ref)?.kind === 'refused');

@@ -107,7 +107,8 @@ export class SimMachine {
       () => life.end(),
       (error: unknown) => {
         life.end();
-        if (error instanceof FatalError) this.isOut = true;
+        // Two machines with one id: a person gives one of them another. Anything else they start again.
+        if (error instanceof FatalError) this.isOut = error.message.includes('node id');
         else if (!(error instanceof GitError)) onBug(error);
       },
     );

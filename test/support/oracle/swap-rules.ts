@@ -1,16 +1,15 @@
 /** What workers concluded of their swaps, against what happened. */
-
 import type { RefName } from '../../../src/git/oid.ts';
 import type { Examination } from './check.ts';
 import type { RefChange, SwapTry } from './history.ts';
 
 export function checkSwaps({ history, lateReadings, report, toleranceMs }: Examination): void {
   const moves = new Map<string, RefChange>();
-  const deletions = new Map<string, RefChange[]>();
+  const deletions = new Map<RefName, RefChange[]>();
   const lastOf = new Map<RefName, RefChange>();
   const replacedAtMs = new Map<RefChange, number>();
   for (const change of history.changes) {
-    const { ref, from, timeMs, to } = change;
+    const { ref, timeMs, to } = change;
     const before = lastOf.get(ref);
     if (before) replacedAtMs.set(before, timeMs);
     lastOf.set(ref, change);
@@ -18,20 +17,31 @@ export function checkSwaps({ history, lateReadings, report, toleranceMs }: Exami
       // A late copy of a request from nothing can bring it once more; the first time is what was asked for.
       const key = `${ref} ${to}`;
       moves.set(key, moves.get(key) ?? change);
-    } else deletions.set(`${ref} ${from}`, [...(deletions.get(`${ref} ${from}`) ?? []), change]);
+    } else deletions.set(ref, [...(deletions.get(ref) ?? []), change]);
   }
+  const winners = new Map<string, string>();
   for (const tried of history.tries) {
     if (tried.to === null) {
-      const done = deletions.get(`${tried.ref} ${tried.from}`) ?? [];
+      const done = deletions.get(tried.ref) ?? [];
       // Whoever finds the ref gone has what was wanted: it need not be its own doing.
       const before = done.some(({ timeMs }) => timeMs <= tried.settledMs + toleranceMs);
-      if (tried.outcome === 'won' && !before) report('won', tried.ref, `${name(tried)} did not happen`);
+      if (tried.outcome === 'won' && !before && !lateReadings)
+        report('won', tried.ref, `${name(tried)} did not happen`);
       continue;
     }
-    const change = moves.get(`${tried.ref} ${tried.to}`);
+    const move = `${tried.ref} ${tried.to}`;
+    if (tried.outcome === 'won') {
+      const winner = winners.get(move);
+      // Two that wrote the same bytes would both find their object there.
+      if (winner !== undefined && winner !== tried.node)
+        report('unique', tried.ref, `${winner} won with the same object as ${name(tried)}`);
+      winners.set(move, tried.node);
+    }
+    const change = moves.get(move);
     if (lateReadings && tried.outcome !== 'won') continue;
     // What was there and has been replaced since is as good as lost: nobody acts on it any more.
-    const replaced = change !== undefined && (replacedAtMs.get(change) ?? Number.POSITIVE_INFINITY) <= tried.settledMs;
+    const replaced =
+      change !== undefined && (replacedAtMs.get(change) ?? Number.POSITIVE_INFINITY) <= tried.settledMs + toleranceMs;
     if (tried.outcome === 'lost' && replaced) continue;
     const problem = problemOf(tried, change?.from === tried.from ? change : undefined, toleranceMs);
     if (problem !== null) report(tried.outcome, tried.ref, `${name(tried)} ${problem}`);

@@ -150,8 +150,8 @@ function expectedCounts(kind: MoveKind, before: TaskState | null): Counts<readon
 }
 
 /**
- * A state that is finished from nothing although the task has its record is an echo: somebody's view was late. It is
- * never recorded, so it is no second result; `checkBranchChange` sees to that.
+ * A state that is finished from nothing, or once more, although the task has its record is an echo: somebody's view was
+ * late, or a copy of a request. It is never recorded, so it is no second result; `checkBranchChange` sees to that.
  */
 function checkFinished(
   { model, reader, report }: Examination,
@@ -160,10 +160,11 @@ function checkFinished(
   tree: Oid | null,
 ): void {
   const earlier = model.finished.get(state.taskId) ?? [];
-  const echo = from === null && model.records.has(state.taskId);
+  const again = earlier.some(({ oid }) => oid === to);
+  const echo = (from === null || again) && model.records.has(state.taskId);
   if (earlier.length > 0 && !echo) {
     report('one-result', ref, `finished as ${to}, after ${earlier.map(({ oid }) => oid).join(', ')}`);
   }
   const files = new Map([...reader.entries(tree)].map(([name, { oid }]) => [name, oid]));
-  model.finished.set(state.taskId, [...earlier, { oid: to as Oid, state, files }]);
+  if (!again) model.finished.set(state.taskId, [...earlier, { oid: to as Oid, state, files }]);
 }

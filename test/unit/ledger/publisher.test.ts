@@ -37,7 +37,6 @@ function setUp(options: { retry?: Retry; pushesPerMinute?: number } = {}) {
     clock,
     retry: options.retry ?? once,
     emit: events.emit,
-    replacedByNow: () => () => false,
     pushesPerMinute: options.pushesPerMinute ?? 0,
     signal: new AbortController().signal,
     onSettled: () => undefined,
@@ -120,6 +119,35 @@ describe('publisher', () => {
     await expect(push('a', null, blob('ours'))).rejects.toThrow(GitError);
     expect(failures).toHaveLength(1);
     expect(publisher.failedPushes).toBe(1);
+  });
+
+  it('does not take a swap for lost on the word of a listing alone, which may be older than the swap', async () => {
+    const { push, repository, remote, sent } = setUp({ retry: thrice });
+    const [before, claim, result] = [blob('before'), blob('claim'), blob('result')];
+    remote.refs.set(ref('a'), claim.oid);
+    const listed = repository.listRefs.bind(repository);
+    let lists = 0;
+    repository.listRefs = async (prefixes) => {
+      lists += 1;
+      const listing = await listed(prefixes);
+      return lists === 1 ? { ...listing, refs: new Map([[ref('a'), before.oid]]) } : listing;
+    };
+    repository.onPush = (swaps) => {
+      sent.push([...swaps]);
+      return sent.length === 1 ? 'lost-request' : 'none';
+    };
+    expect(await push('a', claim.oid, result)).toEqual({ kind: 'won' });
+    expect(remote.refs.get(ref('a'))).toBe(result.oid);
+  });
+
+  it('does not take it for a refusal for good when a swap is rejected and the ref seems not to have moved', async () => {
+    const { push, repository, remote } = setUp();
+    const [before, theirs] = [blob('before'), blob('theirs')];
+    remote.refs.set(ref('a'), theirs.oid);
+    repository.listRefs = async () => ({ refs: new Map([[ref('a'), before.oid]]), headBranch: null });
+    expect(await push('a', before.oid, blob('ours'))).toMatchObject({ kind: 'refused', lasting: false });
+    repository.onPush = () => 'refused';
+    expect(await push('a', before.oid, blob('ours'))).toMatchObject({ kind: 'refused', lasting: true });
   });
 
   it('does not let a refusal meant for one ref stand for its company', async () => {
