@@ -218,7 +218,7 @@ export class Agent {
     emit('node.fenced', { incarnation: this.#parts.membership.incarnation });
     gate.close('registration', 'this node was declared dead and is registering again');
     runner.stopAll('fenced');
-    await runner.idle();
+    await this.#within(STOP_CONTAINERS_MS, runner.idle());
     const held = [...book.held.values()];
     for (const claim of held) if (claim.stage !== 'publishing') book.drop(claim);
     await rejoin(joinParts);
@@ -246,11 +246,16 @@ export class Agent {
     await this.#within(this.#parts.shutdownGraceMs, runner.idle(), this.#hurry.signal);
     runner.stopAll('handed-back');
     await this.#within(STOP_CONTAINERS_MS, runner.idle());
-    // Claims that were won and never started.
-    const unstarted = [...book.held.values()].filter(({ stage }) => stage !== 'publishing');
-    const handedBack = unstarted.map((claim) =>
+    // Claims that were won and never started, and those whose containers could not be stopped.
+    const left = [...book.held.values()].filter(({ stage }) => stage !== 'publishing');
+    const handedBack = left.map((claim) =>
       book
-        .putBack(claim, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false })
+        .putBack(claim, {
+          waitReason: 'handed-back',
+          delayMs: 0,
+          failed: false,
+          started: runner.hasStarted(claim.taskId),
+        })
         .catch(() => undefined),
     );
     await this.#within(PUBLISH_MS, Promise.all([...handedBack, book.publishOutbox()]));

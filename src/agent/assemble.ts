@@ -149,7 +149,9 @@ export function assemble(options: AssembleOptions): Worker {
     clonePath: settings.repoPath.startsWith(settings.stateDir) ? settings.stateDir : dirname(settings.repoPath),
     reconcile: async () => {
       // Before it has joined, the worker's own containers wait to be taken up again.
-      if (agent.state === 'running') await discardLeftovers({ runner, emit }, await executor.findRuns(nodeId));
+      if (agent.state !== 'running') return false;
+      await discardLeftovers({ runner, emit }, await executor.findRuns(nodeId));
+      return true;
     },
     probeStateDir: async () => {
       const path = join(settings.stateDir, 'probe');

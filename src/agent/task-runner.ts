@@ -96,6 +96,12 @@ export class TaskRunner {
     return this.#active.has(id);
   }
 
+  /** Whether a task in work here has got as far as a container. */
+  hasStarted(id: TaskId): boolean {
+    const run = this.#active.get(id)?.run;
+    return run !== null && run !== undefined;
+  }
+
   /** Whether a container with this key belongs to a task in work here. */
   owns(key: { taskId: TaskId; incarnation: string; epoch: number }): boolean {
     const active = this.#active.get(key.taskId);
@@ -207,7 +213,8 @@ export class TaskRunner {
       timeoutMs: claim.spec.timeoutMs,
     };
     const run = await executor.start(job);
-    this.#parts.emit('task.started', { task: claim.taskId, attempt: claim.state.attempt, image: image.name });
+    const { attempt, epoch, incarnation } = claim.state;
+    this.#parts.emit('task.started', { task: claim.taskId, attempt, epoch, incarnation, image: image.name });
     await this.#follow(active, run, { digest: image.digest, pullMs: image.pullMs });
   }
 

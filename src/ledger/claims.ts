@@ -88,6 +88,7 @@ export class ClaimBook {
   /** Tries for these tasks in one push; whatever is won enters the book, unverified if it came from nothing. */
   async claim(candidates: readonly Candidate[]): Promise<HeldClaim[]> {
     const startedMs = this.#parts.clock.monotonicMs();
+    const incarnation = this.#parts.incarnation();
     const tries = candidates.map(async (candidate) => {
       const before = candidate.from?.state ?? null;
       const written = this.#parts.writer.task<ClaimedState>(
@@ -95,7 +96,7 @@ export class ClaimBook {
           state: 'claimed',
           taskId: candidate.taskId,
           nodeId: this.#parts.nodeId,
-          incarnation: this.#parts.incarnation(),
+          incarnation,
           epoch: (before?.epoch ?? 0) + 1,
           attempt: (before?.attempt ?? 0) + 1,
           failures: before?.failures ?? 0,
@@ -113,6 +114,8 @@ export class ClaimBook {
         if (outcome) this.#parts.emit('task.claim-lost', { task: candidate.taskId, outcome: outcome.kind });
         return null;
       }
+      // Declared dead and registered anew meanwhile: the claim is an orphan, free for anybody.
+      if (incarnation !== this.#parts.incarnation()) return null;
       return this.#enter(candidate, written, startedMs, candidate.from ? 'verified' : 'won');
     });
     const claims = (await Promise.all(tries)).filter((claim) => claim !== null);

@@ -106,13 +106,15 @@ export class Containers {
     }
   }
 
-  /** Does nothing to a container that is gone or has ended. */
-  async signal(id: string, signal: 'TERM' | 'KILL'): Promise<void> {
+  /** @returns false when there was nothing left to signal: the container is gone or has ended. */
+  async signal(id: string, signal: 'TERM' | 'KILL'): Promise<boolean> {
     try {
       const request = { method: 'POST', path: `/containers/${id}/kill`, query: { signal } } as const;
       await durably(this.#parts, 'container.stop', { container: id, signal }, () => this.#engine.json(request));
+      return true;
     } catch (error) {
       if (!hasStatus(error, 404, 409)) throw error;
+      return false;
     }
   }
 

@@ -28,6 +28,9 @@ const RECONNECT_FIRST_MS = 200;
 const RECONNECT_LONGEST_MS = 5_000;
 /** An end that the engine announced and does not show yet. */
 const RECHECK_MS = 100;
+/** A connection can die without a sign, and then nobody tells of the end. */
+const LOOK_EVERY_MS = 30_000;
+const LAST_WORD_MS = 1_000;
 /** Output still on its way when the process has ended. */
 const DRAIN_LIMIT_MS = 2_000;
 /** A stream that was over longer than this before the task was may have missed something. Taking a container down on a
@@ -87,6 +90,8 @@ export class DockerRun implements Run {
   readonly #usage = new UsageMeter();
   #output: TaskOutput | null;
   #stopReason: StopReason | null = null;
+  /** Whether a signal of ours was taken, or may have been: its answer got lost. */
+  #signal: 'none' | 'unclear' | 'taken' = 'none';
   /** Set when the container is being ended because it waits for a script that can't come any more. */
   #scriptLost = false;
   #scriptWatch: Promise<void> | null = null;
@@ -157,7 +162,7 @@ export class DockerRun implements Run {
     if (this.#start.startError !== null) return { state: null, missing: null, interrupted };
     for (;;) {
       try {
-        if (wait !== null) await this.#whileAlive(wait);
+        if (wait !== null && (await this.#untilEnded(wait)) === 'seen') interrupted = true;
         const found = await this.#whileAlive(containers.inspect(containerId));
         if (found === null) return { state: null, missing: 'the container is gone', interrupted };
         if (found.state.status === 'created') {
@@ -180,6 +185,31 @@ export class DockerRun implements Run {
         await clock.sleep(pauseMs, this.#lifetime.signal);
         pauseMs = Math.min(pauseMs * 2, RECONNECT_LONGEST_MS);
       }
+    }
+  }
+
+  /** `seen`: it has ended, or is gone, and the wait said nothing. Rejects as the wait does. */
+  async #untilEnded(wait: Promise<void>): Promise<'told' | 'seen'> {
+    for (;;) {
+      if (await this.#settlesWithin(wait, LOOK_EVERY_MS)) return 'told';
+      try {
+        const found = await this.#whileAlive(this.#context.containers.inspect(this.#start.containerId));
+        if (found?.state.status === 'running') continue;
+      } catch {
+        this.#lifetime.signal.throwIfAborted();
+        continue; // an engine that hangs says nothing about the wait
+      }
+      return (await this.#settlesWithin(wait, LAST_WORD_MS)) ? 'told' : 'seen';
+    }
+  }
+
+  async #settlesWithin(work: Promise<void>, limitMs: number): Promise<boolean> {
+    const done = new AbortController();
+    const late = this.#context.clock.sleep(limitMs, done.signal).then(() => false);
+    try {
+      return await this.#whileAlive(Promise.race([work.then(() => true), late]));
+    } finally {
+      done.abort();
     }
   }
 
@@ -210,15 +240,16 @@ export class DockerRun implements Run {
       state?.startedAtMs && state.finishedAtMs ? Math.max(0, state.finishedAtMs - state.startedAtMs) : seen.ranMs;
     const ranMs = started ? engineMs : null;
     const exitCode = started ? (state?.exitCode ?? null) : null;
+    const stopReason = exitCode !== null && this.#endedInTime(engineMs) ? null : this.#stopReason;
     const facts: RunFacts = {
-      stopReason: this.#stopReason,
+      stopReason,
       exitCode,
       oomKilled: state?.oomKilled === true,
       startError: start.startError,
       missing,
       bootstrapFailure: this.#scriptLost ? 'incomplete' : readBootstrapFailure(exitCode, stderr.bytes, start.nonce),
       initFailure: readInitFailure(exitCode, stderr.bytes),
-      engineRestarted: interrupted && started && (await this.#endedByEngine(state)),
+      engineRestarted: interrupted && started && stopReason === null && (await this.#endedByEngine(state)),
       interrupted,
       adopted: start.adopted,
       ranMs,
@@ -238,8 +269,13 @@ export class DockerRun implements Run {
     };
   }
 
+  /** Its time was up while the engine could not be reached, and it turns out that it had ended by itself before. */
+  #endedInTime(ranMs: number): boolean {
+    if (this.#stopReason !== 'timeout' || this.#signal === 'taken') return false;
+    return this.#signal === 'none' || ranMs < this.#start.timeoutMs;
+  }
+
   async #endedByEngine(state: ContainerState | null): Promise<boolean> {
-    if (this.#stopReason !== null) return false;
     return !(await this.#context.facts.keptContainer(this.#start.containerId, state?.startedAtMs ?? null));
   }
 
@@ -303,8 +339,14 @@ export class DockerRun implements Run {
   async #terminate(): Promise<void> {
     const { containers, clock } = this.#context;
     const send = async (signal: 'TERM' | 'KILL') => {
-      // The engine may be away just now. The next round, or the deadline, takes care of it.
-      await containers.signal(this.#start.containerId, signal).catch(() => {});
+      const before = this.#signal;
+      if (before === 'none') this.#signal = 'unclear';
+      try {
+        const taken = await containers.signal(this.#start.containerId, signal);
+        this.#signal = taken ? 'taken' : before;
+      } catch {
+        // The engine may be away just now. The next round, or the deadline, takes care of it.
+      }
     };
     await send('TERM');
     await clock.sleep(STOP_GRACE_MS, this.#over.signal);
