@@ -2,7 +2,7 @@
 import { mkdir, utimes, writeFile } from 'node:fs/promises';
 import type { DurableStep } from '../../src/steps.ts';
 import type { ResultRecord } from '../../src/task/result.ts';
-import type { CrashSite, Death } from './crash-site.ts';
+import { type CrashSite, type Death, LIFE_LIMIT_MS } from './crash-site.ts';
 import { git } from './git.ts';
 import { TaskRepository } from './task-repository.ts';
 import type { WorkerProcess } from './worker-process.ts';
@@ -18,6 +18,8 @@ export interface CrashScenario {
   meanwhile?: (site: CrashSite) => Promise<Death['meanwhile']>;
   /** The life that is to die; a worker, node `a`, where nothing else is said. */
   victim?: (site: CrashSite, death: Death) => WorkerProcess;
+  /** Rules that the scenario itself breaks. */
+  breaks?: readonly string[];
   /** What whoever started the victim does again before any worker comes. */
   again?: (site: CrashSite) => Promise<void>;
 }
@@ -67,7 +69,7 @@ const stopped: CrashScenario = {
   env: { SHUTDOWN_GRACE_SECONDS: '0' },
   victim: (site, death) => {
     const victim = site.start('a', death);
-    void victim.logged('task.started').then(
+    void victim.logged('task.started', undefined, LIFE_LIMIT_MS).then(
       () => victim.child.kill('SIGTERM'),
       () => undefined,
     );
@@ -180,7 +182,7 @@ const stray: CrashScenario = {
       return { kind: 'drop-reply' };
     };
     void victim
-      .logged('push.failed')
+      .logged('push.failed', undefined, LIFE_LIMIT_MS)
       .catch(() => undefined)
       .then(() => {
         site.onRequest = null;
@@ -193,10 +195,11 @@ const stray: CrashScenario = {
 const fenced: CrashScenario = {
   tasks: LONG,
   expected: LONG_DONE,
+  breaks: ['fencing'],
   victim: (site, death) => {
     const victim = site.start('a', death);
     void victim
-      .logged('task.started')
+      .logged('task.started', undefined, LIFE_LIMIT_MS)
       .then(() => site.fence('a'))
       .catch(() => undefined);
     return victim;

@@ -9,13 +9,18 @@ import type { PrivateEngine } from './engine.ts';
 import { git } from './git.ts';
 import type { GitRequest, GitServer } from './git-server.ts';
 import type { Misbehaviour } from './misbehaviour.ts';
+import type { Violation } from './oracle/check.ts';
+import { judge } from './oracle/judge.ts';
+import { ServerHistory } from './oracle/server-history.ts';
+import { WorkerHistory } from './oracle/worker-history.ts';
 import { TaskRepository } from './task-repository.ts';
 import { until } from './until.ts';
 import { WorkerProcess } from './worker-process.ts';
 
 /** As short as the rules between the settings and a busy machine allow. */
 export const TTL_MS = 5_000;
-const LIFE_LIMIT_MS = 90_000;
+/** For one life, and for all that is waited for in it: a busy machine is slow, and a dead one is not. */
+export const LIFE_LIMIT_MS = 150_000;
 
 const WORKER = join(import.meta.dirname, 'crashing-worker.ts');
 const CLIENT = join(import.meta.dirname, 'crashing-client.ts');
@@ -38,15 +43,19 @@ export class CrashSite {
   onRequest: ((request: GitRequest) => Promise<Misbehaviour | undefined>) | null = null;
   readonly #parts: CrashSiteParts;
   readonly #nodes = new Set<string>();
+  readonly #history: ServerHistory;
+  readonly #processes: WorkerProcess[] = [];
   #deathMs = Number.NaN;
 
-  private constructor(parts: CrashSiteParts, repositoryPath: string) {
+  private constructor(parts: CrashSiteParts, repositoryPath: string, history: ServerHistory) {
     this.#parts = parts;
     this.repo = new TaskRepository(repositoryPath);
+    this.#history = history;
   }
 
   static async make(parts: CrashSiteParts): Promise<CrashSite> {
-    return new CrashSite(parts, await parts.server.createRepository(parts.name));
+    const path = await parts.server.createRepository(parts.name);
+    return new CrashSite(parts, path, await ServerHistory.install(path));
   }
 
   get url(): string {
@@ -126,6 +135,13 @@ export class CrashSite {
     });
   }
 
+  /** What is wrong with all that has happened here. To be asked when every process has ended. */
+  async violations(): Promise<Violation[]> {
+    const workers = new WorkerHistory();
+    for (const { name, log } of this.#processes) workers.take(name, log);
+    return (await judge(this.#history, workers, { settled: true })).violations;
+  }
+
   /** What should be gone: refs of tasks, containers, results that wait on a machine. */
   async leftovers(): Promise<string[]> {
     const found = await this.repo.refs('refs/dgrid/tasks/');
@@ -153,7 +169,7 @@ export class CrashSite {
     const { directory, engine, env } = this.#parts;
     const plan: CrashPlan | null = death && { ...death, repository: this.repo.path };
     if (death) this.#installHook(death);
-    return WorkerProcess.start({
+    const started = WorkerProcess.start({
       directory,
       name: this.#idOf(node),
       repoUrl: this.url,
@@ -170,6 +186,8 @@ export class CrashSite {
         [CRASH_VARIABLE]: JSON.stringify(plan),
       },
     });
+    this.#processes.push(started);
+    return started;
   }
 }
 
