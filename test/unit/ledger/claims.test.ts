@@ -65,7 +65,7 @@ async function setUp() {
     pushesPerMinute: 0,
     signal: new AbortController().signal,
     onSettled: ({ swap }, outcome) => {
-      if (outcome.kind === 'won') reader.apply(swap.ref, swap.to);
+      if (outcome.kind === 'won') reader.apply(swap);
     },
     onFailed: () => undefined,
   });
