@@ -122,7 +122,16 @@ async function containersOf(node: string): Promise<number> {
 }
 
 async function recordsAdded(repo: TaskRepository): Promise<number> {
-  const added = ['log', '--format=', '--name-status', '--diff-filter=A', 'main', '--', 'tasks/completed', 'tasks/failed'];
+  const added = [
+    'log',
+    '--format=',
+    '--name-status',
+    '--diff-filter=A',
+    'main',
+    '--',
+    'tasks/completed',
+    'tasks/failed',
+  ];
   return (await git(repo.path, added)).split('\n').filter((line) => line.endsWith('.json')).length;
 }
 
@@ -135,7 +144,8 @@ async function mustBeRight(history: ServerHistory, workers: readonly WorkerProce
   return figures;
 }
 
-const after = (entries: readonly LogEntry[], timeMs: number) => entries.filter(({ time }) => Date.parse(time) >= timeMs);
+const after = (entries: readonly LogEntry[], timeMs: number) =>
+  entries.filter(({ time }) => Date.parse(time) >= timeMs);
 
 async function inTurns(rounds: number, play: (round: number) => Promise<void>): Promise<void> {
   let next = 0;
