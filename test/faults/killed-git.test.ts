@@ -2,17 +2,26 @@
  * Git processes that are killed before their n-th write, link or rename, on the worker's side and on the server's: nothing
  * that was reported is untrue, and the next operation finds its way.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, globSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GitError } from '../../src/git/errors.ts';
 import { type GitObject, makeBlob, makeCommit, makeTree } from '../../src/git/objects.ts';
 import { type Oid, oid, type RefName, refName } from '../../src/git/oid.ts';
+import type { EventName } from '../../src/observe/events.ts';
+import { systemClock } from '../../src/runtime.ts';
 import { commitFiles, git } from '../support/git.ts';
 import { type DeadlyCalls, GitKiller, type KillPlan } from '../support/git-killer.ts';
 import { GitServer } from '../support/git-server.ts';
+import { judge } from '../support/oracle/judge.ts';
+import { ServerHistory } from '../support/oracle/server-history.ts';
+import { WorkerHistory } from '../support/oracle/worker-history.ts';
 import { openRepository, type TestRepository } from '../support/repository.ts';
 import { atScale } from '../support/scale.ts';
+import { StubWorkerProcess } from '../support/stub-worker-process.ts';
+import { TaskRepository } from '../support/task-repository.ts';
 import { makeTempDir, type TempDir } from '../support/temp.ts';
+import { until } from '../support/until.ts';
 
 const MAIN = refName('refs/heads/main');
 /** At the small scale only some of the calls are tried. */
@@ -91,9 +100,10 @@ async function everyCall(
   for (const calls of ['name', 'write'] satisfies DeadlyCalls[]) {
     let spared = 0;
     for (let at = 1; at <= LAST_CALL && spared < PATIENCE; at += STEP) {
+      const before = killer.killed();
       await round(test, tally, { operation, calls, at });
       killer.spare();
-      const killed = killer.killed();
+      const killed = killer.killed() - before;
       spared = killed === 0 ? spared + 1 : 0;
       tally.rounds += 1;
       tally.killed += killed;
@@ -201,6 +211,93 @@ describe('a git of the worker that is killed', { timeout: atScale(120_000, 1_200
     });
     tell('gc', tally);
     expect(existsSync(dir.sub('clone', 'gc.pid'))).toBe(false);
+  });
+});
+
+const WORKER_COMMANDS = ['ls-remote', 'fetch', 'push', 'unpack-objects', 'cat-file'];
+const KILLED = atScale(8, 200);
+const NEXT_PLAN_MS = 400;
+/** Longer than a push takes: no lock that old has an owner that lives. */
+const LOCK_AGE_MS = 3_000;
+const SETTLE_MS = 90_000;
+const WRONG: readonly EventName[] = ['node.fenced', 'node.dead', 'task.fenced', 'task.taken-over', 'record.refused'];
+
+/** What a host's own housekeeping does now and then: a server that was killed leaves its locks. */
+function removeLocks(ageMs: number): void {
+  for (const name of globSync('refs/**/*.lock', { cwd: path })) {
+    const lock = join(path, name);
+    const found = statSync(lock, { throwIfNoEntry: false });
+    if (found && Date.now() - found.mtimeMs >= ageMs) rmSync(lock, { force: true });
+  }
+}
+
+describe('workers', { timeout: atScale(180_000, 1_800_000) }, () => {
+  it.each(['their own git', "the server's git"])('go through their queue while %s is killed', async (whose) => {
+    const own = whose === 'their own git';
+    await using host = await GitServer.start(own ? {} : { backendPath: killer.path });
+    path = await host.createRepository('grid');
+    const repo = new TaskRepository(path);
+    await repo.queue({});
+    const history = await ServerHistory.install(path);
+    const env = {
+      GIT_COMMAND_TIMEOUT: '20',
+      RETRY_ATTEMPTS: '6',
+      RETRY_BASE_SECONDS: '0.05',
+      PULL_INTERVAL: '1',
+      RECORD_DELAY: '0.3',
+      HEARTBEAT_INTERVAL: '2',
+      NODE_TTL: '600',
+      MAX_PARALLEL_TASKS: '3',
+      ...(own ? { PATH: `${killer.path}:${process.env['PATH'] ?? ''}` } : {}),
+    };
+    const workers = ['a', 'b'].map((name) =>
+      StubWorkerProcess.start({ directory: dir.sub(`workers-${own}`), name, repoUrl: host.url('grid'), env }),
+    );
+    try {
+      await Promise.all(workers.map((worker) => worker.logged('worker.ready')));
+      const ids: string[] = [];
+      const finished = (): number =>
+        workers.reduce((sum, worker) => sum + worker.entries('result.acknowledged').length, 0);
+      for (let round = 0; killer.killed() < KILLED; round += 1) {
+        const operation = own ? (WORKER_COMMANDS[round % WORKER_COMMANDS.length] as string) : 'http-backend';
+        killer.kill({ operation, calls: round % 3 === 0 ? 'write' : 'name', at: 1 + (round % 7) });
+        if (ids.length - finished() < 4) {
+          const more = Array.from({ length: 4 }, (_, at) => `t${ids.length + at}`);
+          await repo.queue(Object.fromEntries(more.map((id) => [id, { script: 'sleep 100' }])));
+          ids.push(...more);
+        }
+        await systemClock.sleep(NEXT_PLAN_MS);
+        removeLocks(LOCK_AGE_MS);
+      }
+      killer.spare();
+      const startMs = performance.now();
+      await until(
+        'the results',
+        () => {
+          removeLocks(LOCK_AGE_MS);
+          return finished() >= ids.length;
+        },
+        SETTLE_MS,
+      );
+      await until('the records', async () => (await repo.queued()).length === 0, SETTLE_MS);
+      await until('the refs to go', async () => (await repo.refs('refs/dgrid/tasks/')).length === 0, SETTLE_MS);
+      const settledMs = Math.round(performance.now() - startMs);
+      expect(await Promise.all(workers.map((worker) => worker.stop()))).toEqual([0, 0]);
+      const told = new WorkerHistory();
+      for (const worker of workers) told.take(worker.name, worker.log);
+      const verdict = await judge(history, told, { settled: true });
+      expect(verdict.violations).toEqual([]);
+      expect(verdict.figures.records).toBe(ids.length);
+      const wrong = workers.flatMap((worker) => worker.log).filter(({ event }) => WRONG.includes(event));
+      expect(wrong).toEqual([]);
+      const damaged = workers.flatMap((worker) => worker.entries('clone.damaged'));
+      console.info(
+        `killed git of ${own ? 'workers' : 'the server'}: ${killer.killed()} killed, ${ids.length} tasks, ` +
+          `${verdict.figures.startedMoreThanOnce} started twice, ${damaged.length} clones replaced, settled in ${settledMs} ms`,
+      );
+    } finally {
+      for (const worker of workers) await worker.stop('SIGKILL');
+    }
   });
 });
 

@@ -38,13 +38,13 @@ export class GitKiller {
       `#!/bin/sh
 { read -r operation calls at <'${this.#plan}'; } 2>/dev/null
 [ "$operation" = "$1" ] || exec ${git} "$@"
-exec strace -f -qq -o '${this.#traces}'/$$ -e "trace=$calls" -e "inject=$calls:signal=SIGKILL:when=$at" ${git} "$@"
+exec strace -f -qq -A -o '${this.#traces}'/$$ -e "trace=$calls" -e "inject=$calls:signal=SIGKILL:when=$at" ${git} "$@"
 `,
     );
     chmodSync(wrapper, 0o755);
   }
 
-  /** From now on, until `spare`. */
+  /** From now on, until `spare` or another plan. */
   kill({ at, calls, operation }: KillPlan): void {
     writeFileSync(`${this.#plan}.new`, `${operation} ${DEADLY_CALLS[calls]} ${at}\n`);
     renameSync(`${this.#plan}.new`, this.#plan);
@@ -54,14 +54,9 @@ exec strace -f -qq -o '${this.#traces}'/$$ -e "trace=$calls" -e "inject=$calls:s
     rmSync(this.#plan, { force: true });
   }
 
-  /** How many processes were killed since this was last asked. Ask when no git runs. */
+  /** How many processes were killed so far. */
   killed(): number {
-    let count = 0;
-    for (const name of readdirSync(this.#traces)) {
-      const trace = join(this.#traces, name);
-      count += readFileSync(trace, 'latin1').split('+++ killed by SIGKILL +++').length - 1;
-      rmSync(trace);
-    }
-    return count;
+    const traces = readdirSync(this.#traces).map((name) => readFileSync(join(this.#traces, name), 'latin1'));
+    return traces.reduce((sum, trace) => sum + trace.split('+++ killed by SIGKILL +++').length - 1, 0);
   }
 }
