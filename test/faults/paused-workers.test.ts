@@ -116,13 +116,30 @@ async function pause(worker: WorkerProcess, { whom, when }: Manner): Promise<() 
   return () => signalAll(stopped, 'SIGCONT');
 }
 
-async function containersOf(node: string): Promise<number> {
-  const filters = encodeURIComponent(JSON.stringify({ label: [`${LABEL.node}=${node}`] }));
-  return (await engine.api<unknown[]>('GET', `/containers/json?all=true&filters=${filters}`)).body.length;
+async function containersOf(node: string, labels: readonly string[] = []): Promise<string[]> {
+  const filters = encodeURIComponent(JSON.stringify({ label: [`${LABEL.node}=${node}`, ...labels] }));
+  const { body } = await engine.api<{ Id: string }[]>('GET', `/containers/json?all=true&filters=${filters}`);
+  return body.map(({ Id }) => Id);
+}
+
+/** Lets a task end that waits for a word, and waits until it has. */
+async function end(node: string, task: string): Promise<void> {
+  const [id] = await containersOf(node, [`${LABEL.task}=${task}`]);
+  expect((await engine.api('POST', `/containers/${id}/kill?signal=USR1`)).status).toBe(204);
+  await engine.api('POST', `/containers/${id}/wait`);
 }
 
 async function recordsAdded(repo: TaskRepository): Promise<number> {
-  const added = ['log', '--format=', '--name-status', '--diff-filter=A', 'main', '--', 'tasks/completed', 'tasks/failed'];
+  const added = [
+    'log',
+    '--format=',
+    '--name-status',
+    '--diff-filter=A',
+    'main',
+    '--',
+    'tasks/completed',
+    'tasks/failed',
+  ];
   return (await git(repo.path, added)).split('\n').filter((line) => line.endsWith('.json')).length;
 }
 
@@ -135,7 +152,8 @@ async function mustBeRight(history: ServerHistory, workers: readonly WorkerProce
   return figures;
 }
 
-const after = (entries: readonly LogEntry[], timeMs: number) => entries.filter(({ time }) => Date.parse(time) >= timeMs);
+const after = (entries: readonly LogEntry[], timeMs: number) =>
+  entries.filter(({ time }) => Date.parse(time) >= timeMs);
 
 async function inTurns(rounds: number, play: (round: number) => Promise<void>): Promise<void> {
   let next = 0;
@@ -161,7 +179,9 @@ describe('a worker that is stopped and goes on', () => {
       const history = await ServerHistory.install(repo.path);
       await repo.queue({
         // Ends while its owner is stopped: its result is made too late.
-        ends: { script: 'echo begin; sleep 3; echo $DGRID_NODE_ID' },
+        ends: {
+          script: `trap 'echo $DGRID_NODE_ID; exit 0' USR1; [ $DGRID_NODE_ID = ${owner} ] || exit 0; while :; do sleep 0.1; done`,
+        },
         // Runs still when its owner goes on.
         runs: { script: `if [ "$DGRID_NODE_ID" = ${owner} ]; then sleep ${ENDLESS_S}; fi; echo $DGRID_NODE_ID` },
       });
@@ -171,16 +191,21 @@ describe('a worker that is stopped and goes on', () => {
       await second.logged('worker.ready');
       const goOn = await pause(first, MANNERS[round % MANNERS.length] as Manner);
       const pausedAtMs = performance.now();
-      await until('both to be taken over', () => second.entries('task.taken-over').length === 2, 60_000);
+      await end(owner, 'ends');
+      await until('both to be taken over', () => second.entries('task.taken-over').length === 2, 60_000).catch(
+        (error: unknown) => {
+          throw new Error(`${String(error)}\n${second.output}`, { cause: error });
+        },
+      );
       // In some rounds the other has everything done and recorded by then, in some it has just begun.
       if (round % 2 === 1) await until('the records', async () => (await repo.queued()).length === 0, 60_000);
       const onAtMs = Date.now();
-      const runningThen = await containersOf(owner);
+      const { length: containersThen } = await containersOf(owner);
       goOn();
       await first.logged('node.registered', ({ time }) => Date.parse(time) >= onAtMs, 40_000);
       await until('the records', async () => (await repo.queued()).length === 0, 60_000);
       figures.slowestMs = Math.max(figures.slowestMs, performance.now() - pausedAtMs);
-      await until('its containers to go', async () => (await containersOf(owner)) === 0, 30_000);
+      await until('its containers to go', async () => (await containersOf(owner)).length === 0, 30_000);
       await until('the refs to go', async () => (await repo.refs('refs/dgrid/tasks/')).length === 0, 30_000);
       for (const id of ['ends', 'runs']) {
         expect(await repo.record(id)).toMatchObject({ node_id: other, attempt: 2, status: 'success' });
@@ -191,7 +216,7 @@ describe('a worker that is stopped and goes on', () => {
       expect(first.entries('node.fenced')).toHaveLength(1);
       expect(second.entries('node.dead')).toMatchObject([{ dead_node: owner }]);
       // Both containers were there when it went on: one ended, one running.
-      expect(runningThen).toBe(2);
+      expect(containersThen).toBe(2);
       const exits = await Promise.all([first.stop(), second.stop()]);
       expect(exits).toEqual([0, 0]);
       const late = after(first.entries('swap.settled'), onAtMs).filter(
@@ -202,7 +227,7 @@ describe('a worker that is stopped and goes on', () => {
       expect(after(first.entries('task.fenced'), onAtMs).length).toBeGreaterThanOrEqual(1);
       figures.tried += late.length;
       figures.withLateResult += late.length > 0 ? 1 : 0;
-      figures.runningOn += runningThen - 1;
+      figures.runningOn += containersThen - 1;
       figures.records += 2;
       await mustBeRight(history, [first, second]);
     }
