@@ -177,13 +177,14 @@ export class PrivateEngine {
     return body.length;
   }
 
-  /** What containers leave on this machine outside of the engine's own list: processes that hold them, and mounts. */
+  /**
+   * What containers leave on this machine outside of the engine's own list: processes that hold them, and mounts. A layer
+   * that a daemon was just making when it was killed stays mounted, and is no container's.
+   */
   async remains(): Promise<string[]> {
     const shims = await this.#processes('containerd-shim');
-    return [
-      ...shims.map((pid) => `process ${pid}`),
-      ...(await this.#mounts()).filter((path) => path !== this.dataRoot),
-    ];
+    const mounts = (await this.#mounts()).filter((path) => path !== this.dataRoot && !path.endsWith('-init/merged'));
+    return [...shims.map((pid) => `process ${pid}`), ...mounts];
   }
 
   #path(name: string): string {
