@@ -11,10 +11,13 @@ import { makeTempDir, type TempDir } from '../support/temp.ts';
 import { until } from '../support/until.ts';
 
 const TASKS = atScale(300, 10_000);
-const WORKERS = atScale(4, 8);
+const WORKERS = atScale(3, 8);
 const TASKS_PER_COMMIT = 2_500;
 const KILL_EVERY_MS = { min: 1_500, max: 4_000 };
-const LIMIT_MS = atScale(150_000, 3_600_000);
+/** One in so many is killed while it still begins. */
+const KILLED_BEGINNING = 4;
+const MAX_KILLS = atScale(8, 100_000);
+const LIMIT_MS = atScale(200_000, 7_200_000);
 const REST_LIMIT_MS = 60_000;
 
 let server: GitServer;
@@ -41,7 +44,9 @@ describe('a long queue', () => {
     const ids = Array.from({ length: TASKS }, (_, index) => `t${String(index).padStart(5, '0')}`);
     for (let first = 0; first < TASKS; first += TASKS_PER_COMMIT) {
       const some = ids.slice(first, first + TASKS_PER_COMMIT);
-      await repo.queue(Object.fromEntries(some.map((id) => [id, { script: 'exit 0' }])));
+      await repo.queue(
+        Object.fromEntries(some.map((id) => [id, { script: random.chance(0.1) ? 'sleep 1000' : 'exit 0' }])),
+      );
     }
     const startedMs = performance.now();
     await using fleet = StubFleet.start({
@@ -61,7 +66,9 @@ describe('a long queue', () => {
       const pauseMs = random.between(KILL_EVERY_MS.min, KILL_EVERY_MS.max);
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
       expect(performance.now() - startedMs, `seed ${seed}`).toBeLessThan(LIMIT_MS);
-      await fleet.killAndRestart(`w${random.below(WORKERS)}`);
+      if (fleet.kills >= MAX_KILLS) continue;
+      const onceReady = !random.chance(1 / KILLED_BEGINNING);
+      await fleet.killAndRestart(`w${random.below(WORKERS)}`, { onceReady });
     }
     const minutes = (performance.now() - startedMs) / 60_000;
     await until('the refs to go', async () => (await repo.refs('refs/dgrid/tasks/')).length === 0, REST_LIMIT_MS);

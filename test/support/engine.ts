@@ -170,9 +170,10 @@ export class PrivateEngine {
     throw new Error(`the container of ${taskId} ended without printing ${text}`);
   }
 
-  /** Containers that carry one of our labels, in any state. */
-  async countLeftovers(): Promise<number> {
-    const filters = encodeURIComponent(JSON.stringify({ label: [LABEL.grid] }));
+  /** Containers that carry one of our labels, in any state. @param gridId of this grid only */
+  async countLeftovers(gridId?: string): Promise<number> {
+    const label = gridId === undefined ? LABEL.grid : `${LABEL.grid}=${gridId}`;
+    const filters = encodeURIComponent(JSON.stringify({ label: [label] }));
     const { body } = await this.api<unknown[]>('GET', `/containers/json?all=true&filters=${filters}`);
     return body.length;
   }

@@ -31,10 +31,18 @@ export class StubFleet {
     return fleet;
   }
 
-  /** SIGKILL, and the next life at once. @throws Error when the worker had ended by itself */
-  async killAndRestart(name: string): Promise<void> {
+  /**
+   * SIGKILL, and the next life at once.
+   * @param how.onceReady not before it works, so that a busy machine gets something done between kills
+   * @throws Error when the worker had ended by itself
+   */
+  async killAndRestart(name: string, how: { onceReady: boolean }): Promise<void> {
     const worker = this.#workers.get(name);
-    if (worker?.ended !== false) throw new Error(`${name} had ended: ${worker?.output}`);
+    if (!worker) throw new Error(`no such worker: ${name}`);
+    if (how.onceReady) {
+      await until(`${name} to be ready`, () => this.#ready.has(worker) || worker.ended, READY_LIMIT_MS);
+    }
+    if (worker.ended) throw new Error(`${name} had ended: ${worker.output}`);
     await worker.stop('SIGKILL');
     this.kills += 1;
     this.#start(name);
