@@ -65,6 +65,8 @@ export async function join(parts: JoinParts): Promise<void> {
       claim: await parts.book.adopt({ oid, state }, task),
     }));
     const registering = register(parts, view);
+    // If adopting fails first, nobody comes to hear of this one's failure.
+    registering.catch(() => undefined);
     await publishing;
     const adopted = await Promise.all(adopting);
     const outcome = await registering;

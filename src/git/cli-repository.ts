@@ -8,6 +8,7 @@ import type { GitSettings } from '../config/settings.ts';
 import type { Emit } from '../observe/events.ts';
 import { withRetry } from '../retry.ts';
 import type { Clock, RandomFraction } from '../runtime.ts';
+import { BrokenRefs, listingError, objectRefused, refsBlamed } from './broken-refs.ts';
 import type { CloneIdentity } from './clone-directory.ts';
 import { remoteAccess } from './credentials.ts';
 import { GitError, RETRYABLE } from './errors.ts';
@@ -47,6 +48,7 @@ export class CliRepository implements Repository {
   #versionChecked = false;
   #format: ObjectFormat | null = null;
   #opening: Promise<void> | null = null;
+  readonly #broken: BrokenRefs;
   /** Whether the remote's HEAD was seen in the last listing. As long as it is not, the packet trace is read too. */
   #headSeen = false;
 
@@ -54,6 +56,7 @@ export class CliRepository implements Repository {
   constructor(options: CliRepositoryOptions) {
     this.#options = options;
     this.address = parseRemoteAddress(options.settings.repoUrl);
+    this.#broken = new BrokenRefs(options.emit);
     this.#command = new GitCommand({ clock: options.clock, emit: options.emit, operatorEnv: options.operatorEnv });
     this.#clone = new LocalClone({
       path: options.path,
@@ -151,10 +154,7 @@ export class CliRepository implements Repository {
     const traced = !this.#headSeen;
     const { listing, stderr } = await this.#listOnce(prefixes, traced, signal);
     this.#headSeen = listing.headBranch !== null;
-    if (listing.broken.length > 0) {
-      const names = listing.broken.slice(0, 5).join(', ');
-      throw new GitError('corrupt-remote', 'ls-remote', `the remote cannot read its own refs ${names}`);
-    }
+    if (listing.broken.length > 0) throw this.#broken.found('ls-remote', listing.broken);
     this.#learnFormat(listing.format);
     if (listing.headBranch !== null) return listing;
     if (!traced) return this.#list(prefixes, signal);
@@ -190,7 +190,7 @@ export class CliRepository implements Repository {
     });
     if (output.exitCode !== 0) {
       const said = output.stderr.split('\n').filter((line) => !isTraceLine(line));
-      throw exitError('ls-remote', { ...output, stderr: said.join('\n') });
+      throw listingError(exitError('ls-remote', { ...output, stderr: said.join('\n') }));
     }
     return { listing: parseListing(output.stdout.toString('utf8'), prefixes), stderr: output.stderr };
   }
@@ -204,8 +204,13 @@ export class CliRepository implements Repository {
         return;
       } catch (error) {
         if (!(error instanceof GitError) || round > MAX_FETCH_ROUNDS) throw error;
+        const unknown = objectRefused(error.message);
         if (/couldn't find remote ref/.test(error.message)) {
           wanted = await this.#stillThere(wanted, round, signal);
+        } else if (unknown !== null) {
+          // Either a ref has moved since it was listed, or the remote lost the object behind it.
+          const holding = await this.#refsAt(unknown, signal);
+          if (holding.length > 0) throw this.#broken.found('fetch', holding);
         } else if (error.kind === 'corrupt-local' && isNameConflict(error)) {
           // A directory has taken the place of a ref, or the other way round. The mirror is only a mirror.
           await this.#clone.forget((await this.#clone.mirrored(signal)).keys(), signal);
@@ -243,9 +248,17 @@ export class CliRepository implements Repository {
     for (const swap of swaps) {
       verdicts.set(swap.ref, report.get(swap.ref) ?? { kind: 'unclear', reason: failed?.message ?? 'no word of it' });
     }
+    const blamed = refsBlamed(output.stderr, MIRROR);
+    if (failed && blamed.length > 0) throw this.#broken.found('push', blamed);
+    if (swaps.some(({ ref, to }) => to !== null && verdicts.get(ref)?.kind === 'applied')) this.#broken.pushed();
     const definite = [...verdicts.values()].some((verdict) => verdict.kind !== 'unclear');
     if (failed && (report.size === 0 || (!definite && isCorrupt(failed)))) throw failed;
     return verdicts;
+  }
+
+  async #refsAt(id: string, signal: AbortSignal | undefined): Promise<RefName[]> {
+    const { refs } = await this.#list(['refs/'], signal);
+    return [...refs].filter(([, held]) => held === id).map(([ref]) => ref);
   }
 
   async #ensureClone(signal: AbortSignal | undefined): Promise<void> {

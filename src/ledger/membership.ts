@@ -8,6 +8,7 @@
  * - Nobody is declared dead but by a swap of the very object that was seen unchanged (see death-watch.ts); a node that
  *   lives after all makes that swap fail with its next beat.
  */
+import { GitError } from '../git/errors.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Emit } from '../observe/events.ts';
 import type { RandomHex } from '../runtime.ts';
@@ -91,7 +92,7 @@ export class Membership {
     const from = view.nodes.get(this.#parts.nodeId)?.oid ?? null;
     this.#sequence = 0;
     const outcome = await this.#swapOwn(from, 'alive');
-    if (outcome.kind === 'refused') throw new RegistrationRefusedError(outcome.reason);
+    if (outcome.kind === 'refused') throw refusal(outcome);
     if (outcome.kind !== 'won') return false;
     this.#parts.emit('node.registered', {
       incarnation: this.#incarnation,
@@ -174,7 +175,7 @@ export class Membership {
       this.#parts.emit('node.heartbeat', { sequence: this.#sequence });
       return 'ok';
     }
-    if (outcome.kind === 'refused') throw new RegistrationRefusedError(outcome.reason);
+    if (outcome.kind === 'refused') throw refusal(outcome);
     const { current } = outcome;
     if (current !== null && this.#recentOwn.includes(current)) {
       // An earlier beat of ours, believed lost, arrived after all.
@@ -217,6 +218,12 @@ export class Membership {
     if (outcome.kind === 'won') this.#oid = written.commit.oid;
     return outcome;
   }
+}
+
+/** A locked ref says nothing about what the host allows: it is waited for. */
+function refusal(outcome: { reason: string; lasting: boolean }): Error {
+  if (outcome.lasting) return new RegistrationRefusedError(outcome.reason);
+  return new GitError('locked', 'push', `the ref of this node is kept locked in the repository: ${outcome.reason}`);
 }
 
 /** The host refuses the node's ref: a matter of the namespace or of permissions. */

@@ -56,6 +56,8 @@ export class Publisher {
   #running: Promise<void> | null = null;
   /** Monotonic starts of the pushes within the last minute. */
   #recentPushesMs: number[] = [];
+  /** Refs whose lock was told of. */
+  readonly #locked = new Set<RefName>();
   failedPushes = 0;
 
   /** @param parts.signal aborts everything, also what is under way: only for the last second of a shutdown. */
@@ -166,6 +168,7 @@ export class Publisher {
           settled_ms: this.#clock.wallMs(),
         });
         if (!outcome) continue;
+        this.#tellLock(request.swap.ref, outcome);
         this.#onSettled(request, outcome);
         request.resolve(outcome);
       }
@@ -175,6 +178,18 @@ export class Publisher {
       pushes,
       ms: Math.round(this.#clock.monotonicMs() - startedMs),
     });
+  }
+
+  /** Once, until the ref moves again. */
+  #tellLock(ref: RefName, outcome: SwapOutcome): void {
+    if (outcome.kind !== 'refused' || outcome.lasting) {
+      this.#locked.delete(ref);
+      return;
+    }
+    if (this.#locked.has(ref)) return;
+    this.#locked.add(ref);
+    const remedy = `if no git runs in the repository on the host, remove the file ${ref}.lock in it, or packed-refs.lock`;
+    this.#emit('ref.locked', { ref, reason: outcome.reason, remedy });
   }
 
   async #waitForBudget(): Promise<void> {

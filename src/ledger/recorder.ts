@@ -89,7 +89,9 @@ export type RecordOutcome =
   | { kind: 'recorded'; count: number; tip: Oid }
   | { kind: 'nothing' }
   /** The host does not let workers write the branch: results stay readable in their refs. */
-  | { kind: 'refused'; reason: string };
+  | { kind: 'refused'; reason: string }
+  /** Somebody keeps the branch locked. */
+  | { kind: 'locked' };
 
 export class Recorder {
   readonly #parts: RecorderParts;
@@ -115,6 +117,7 @@ export class Recorder {
         return { kind: 'recorded', count: built.taskIds.length, tip: built.commit.oid };
       }
       if (outcome.kind === 'refused') {
+        if (!outcome.lasting) return { kind: 'locked' };
         this.#parts.emit('record.refused', { branch: current.branch, reason: outcome.reason });
         return { kind: 'refused', reason: outcome.reason };
       }

@@ -13,7 +13,8 @@ export type SwapOutcome =
   | { kind: 'won' }
   /** `current`: what the ref held when it was read, null when it was gone. */
   | { kind: 'lost'; current: Oid | null }
-  | { kind: 'refused'; reason: string };
+  /** `lasting: false`: the ref is kept locked, by a lock file that a crash left or a disk that is very slow. */
+  | { kind: 'refused'; reason: string; lasting: boolean };
 
 /** How often a swap that the remote rejected without having moved the ref (a lock, a hiccup) is sent again. */
 export const MAX_RESENDS = 3;
@@ -38,6 +39,7 @@ export async function settleSwaps(
 ): Promise<void> {
   let open = swaps.filter((swap) => !outcomes.has(swap.ref));
   let mustRead = options.readFirst;
+  const reasons = new Map<RefName, string>();
   for (let sent = 0; open.length > 0; ) {
     if (mustRead) {
       const listing = await repository.listRefs(
@@ -54,7 +56,8 @@ export async function settleSwaps(
     }
     if (sent > MAX_RESENDS) {
       for (const swap of open) {
-        outcomes.set(swap.ref, { kind: 'refused', reason: `rejected ${sent} times although the ref did not move` });
+        const reason = `rejected ${sent} times although the ref did not move: ${reasons.get(swap.ref) ?? 'no reason given'}`;
+        outcomes.set(swap.ref, { kind: 'refused', reason, lasting: false });
       }
       return;
     }
@@ -66,8 +69,12 @@ export async function settleSwaps(
       const verdict: SwapVerdict = verdicts.get(swap.ref) ?? { kind: 'unclear', reason: 'no answer for this ref' };
       if (verdict.kind === 'applied') outcomes.set(swap.ref, { kind: 'won' });
       // A hook judges a push as a whole: in company, a refusal may be meant for another ref.
-      else if (verdict.kind === 'refused' && open.length === 1) outcomes.set(swap.ref, verdict);
-      else unclear.push(verdict.reason);
+      else if (verdict.kind === 'refused' && open.length === 1) {
+        outcomes.set(swap.ref, { ...verdict, lasting: true });
+      } else {
+        unclear.push(verdict.reason);
+        reasons.set(swap.ref, verdict.reason);
+      }
     }
     const refused = open.filter((swap) => verdicts.get(swap.ref)?.kind === 'refused');
     if (refused.length > 0 && open.length > 1) {
