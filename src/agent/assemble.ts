@@ -97,9 +97,10 @@ export function assemble(options: AssembleOptions): Worker {
     pushesPerMinute: settings.gitPushesPerMinute,
     signal: publishing.signal,
     onSettled: ({ swap }, outcome) => {
-      if (outcome.kind === 'won') reader.apply(swap.ref, swap.to);
+      if (outcome.kind === 'won') reader.apply(swap);
     },
     onFailed: (error) => agent.noteFailure(error),
+    replacedByNow: () => reader.replacedByNow(),
   });
   const push = publisher.push.bind(publisher);
   const gate = new Gate();
@@ -190,6 +191,7 @@ export function assemble(options: AssembleOptions): Worker {
   const cycle = new Cycle({
     nodeId,
     nodeLabels: settings.nodeLabels,
+    nodeTtlMs: settings.nodeTtlMs,
     maxParallelTasks: settings.maxParallelTasks,
     useSmartPolling: settings.useSmartPolling,
     defaultMemoryBytes: settings.docker.memoryBytes,
@@ -242,6 +244,7 @@ export function assemble(options: AssembleOptions): Worker {
       watchIntervalMs: settings.pullIntervalMs,
       clock,
       emit,
+      onEngineTrouble: (error) => health.engineTrouble(error),
       signal: publishing.signal,
     },
     executor,

@@ -25,6 +25,7 @@ import type { TaskRunner } from './task-runner.ts';
 export interface CycleParts {
   nodeId: NodeId;
   nodeLabels: readonly string[];
+  nodeTtlMs: number;
   maxParallelTasks: number;
   useSmartPolling: boolean;
   reader: GridReader;
@@ -146,7 +147,7 @@ export class Cycle {
       if (book.held.has(id) || runner.isActive(id) || book.isSetAside(id)) continue;
       const file = view.queue.files.get(id);
       const parsed = file?.blob === claim.specBlob ? specs.get(file) : null;
-      if (parsed?.ok) book.takeUpStray({ oid, state: claim }, parsed);
+      if (parsed?.ok && !book.wasHeld(oid)) book.takeUpStray({ oid, state: claim }, parsed);
       else await book.releaseStray({ oid, state: claim });
     }
   }
@@ -208,13 +209,15 @@ export class Cycle {
   }
 
   async #record(view: GridView): Promise<void> {
-    const { book, clock, membership, nodeId, observations, recorder, recordingTurn, runner, watch } = this.#parts;
+    const { book, clock, membership, nodeId, nodeTtlMs, observations, recorder, recordingTurn, runner, watch } =
+      this.#parts;
     const now = clock.monotonicMs();
     const waiting = recordable(view);
     const rank = recordingRank(view, nodeId, (id) => {
       const state = view.nodes.get(id)?.state;
-      const ttlMs = state?.kind === 'state' ? state.state.ttlMs : null;
-      return ttlMs !== null && (watch.unchangedMs(id) ?? 0) > ttlMs;
+      // Heartbeats of idle nodes are not read: they are taken to be as patient as this one.
+      const ttlMs = state?.kind === 'state' ? state.state.ttlMs : nodeTtlMs;
+      return (watch.unchangedMs(id) ?? 0) > ttlMs;
     });
     const oldestMs = Math.max(0, ...waiting.map(({ oid }) => observations.ageMs(oid, now)));
     const draining = this.#parts.gate.isClosedBy('draining');

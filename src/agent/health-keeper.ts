@@ -63,6 +63,8 @@ export class HealthKeeper {
   #readAtMs = Number.NEGATIVE_INFINITY;
   #healedAtMs = Number.NEGATIVE_INFINITY;
   #lastCheck: HealthReport | null = null;
+  /** Something may be left over on the engine that a call which failed should have removed. */
+  #reconcileIsDue = false;
 
   constructor(parts: HealthKeeperParts) {
     this.#parts = parts;
@@ -82,7 +84,7 @@ export class HealthKeeper {
   async check(options: { full: boolean }): Promise<void> {
     const { emit, gate } = this.#parts;
     const engineAway = gate.isClosedBy('engine');
-    const engineProblem = options.full || engineAway ? await this.#checkEngine() : null;
+    const engineProblem = options.full || engineAway || this.#reconcileIsDue ? await this.#checkEngine() : null;
     const ageMs = this.#parts.clock.monotonicMs() - this.#readAtMs;
     if (options.full || ageMs >= READING_MAX_AGE_MS) await this.#checkMachine();
     if (gate.isClosedBy('state')) await this.#checkStateDir();
@@ -111,6 +113,7 @@ export class HealthKeeper {
 
   engineTrouble(error: ExecutorError): void {
     const { emit, gate } = this.#parts;
+    this.#reconcileIsDue = true;
     if (error.kind === 'engine-error') return;
     if (!gate.isClosedBy('engine')) emit('engine.unavailable', { err: error });
     gate.close('engine', error.message);
@@ -151,7 +154,10 @@ export class HealthKeeper {
     try {
       const info = await executor.probe();
       const wasAway = gate.isClosedBy('engine');
-      if (wasAway) await reconcile();
+      if (wasAway || this.#reconcileIsDue) {
+        this.#reconcileIsDue = false;
+        await reconcile();
+      }
       this.#engine = info;
       this.#dataRoot = await this.#visible(info.dataRoot);
       onDataRoot(this.#dataRoot);
@@ -159,6 +165,7 @@ export class HealthKeeper {
       if (wasAway) emit('engine.ready', { engine: info.name, version: info.version, cgroup: info.cgroupVersion });
       return null;
     } catch (error) {
+      this.#reconcileIsDue = true;
       if (!gate.isClosedBy('engine') || this.#lastCheck === null) emit('engine.unavailable', { err: error });
       gate.close('engine', (error as Error).message);
       return (error as Error).message;

@@ -50,7 +50,9 @@ export class RecordingTurn {
     const due = input.waiting > 0 && (input.hurry || input.waiting >= batchSize || input.oldestMs >= delayMs);
     if (!due || this.isRefused(input.nowMs) || input.nowMs < this.#heldUntilMs) {
       this.#dueSinceMs = null;
-      this.#nextLookAtMs = Math.max(this.#heldUntilMs, input.nowMs + Math.max(0, delayMs - input.oldestMs));
+      this.#nextLookAtMs = due
+        ? Math.max(this.#pausedUntilMs, this.#heldUntilMs)
+        : input.nowMs + Math.max(0, delayMs - input.oldestMs);
       return false;
     }
     if (this.#dueSinceMs === null || this.#dueTip !== input.tip) {

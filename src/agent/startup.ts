@@ -1,7 +1,7 @@
 /**
  * Taking one's place in the grid: which namespace, whether the id is free, what an earlier run of this node left behind.
  */
-import type { Executor, FoundRun } from '../executor/executor.ts';
+import type { Executor, ExecutorError, FoundRun } from '../executor/executor.ts';
 import type { Repository } from '../git/repository.ts';
 import type { ClaimBook, HeldClaim, TaskFile } from '../ledger/claims.ts';
 import type { DeathWatch } from '../ledger/death-watch.ts';
@@ -38,6 +38,8 @@ export interface JoinParts {
   watchIntervalMs: number;
   clock: Clock;
   emit: Emit;
+  /** What the engine did not remove now is removed when it answers again. */
+  onEngineTrouble: (error: ExecutorError) => void;
   signal: AbortSignal;
 }
 
@@ -53,6 +55,8 @@ export async function join(parts: JoinParts): Promise<void> {
   for (;;) {
     const view = await parts.reader.refresh({ nodes: 'all', signal: parts.signal });
     if (parts.membership.judgeOwnRef(view) === 'foreign') throw idConflict(parts);
+    // An earlier round may have registered without our knowing, and have been declared dead since.
+    parts.membership.renewIfEnded(view);
     await parts.specs.update(view.queue);
     const settled = new Set(outbox.map(({ taskId }) => taskId));
     const adoptable = matchRuns(parts, view, found).filter(
@@ -65,14 +69,20 @@ export async function join(parts: JoinParts): Promise<void> {
       claim: await parts.book.adopt({ oid, state }, task),
     }));
     const registering = register(parts, view);
-    // If adopting fails first, nobody comes to hear of this one's failure.
+    // Awaited below; until then a failure of it must not count as one that nobody looks at.
     registering.catch(() => undefined);
     await publishing;
-    const adopted = await Promise.all(adopting);
+    // All of them, before the first failure is thrown: what was adopted runs on whatever becomes of the rest.
+    const adopted = await Promise.allSettled(adopting);
+    for (const adoption of adopted) {
+      if (adoption.status === 'fulfilled' && adoption.value.claim) {
+        parts.runner.resume(adoption.value.claim, adoption.value.run);
+      }
+    }
     const outcome = await registering;
-    for (const { claim, run } of adopted) if (claim) parts.runner.resume(claim, run);
+    for (const adoption of adopted) if (adoption.status === 'rejected') throw adoption.reason;
     if (outcome === 'registered') {
-      await discardLeftovers(parts, found);
+      await discardLeftovers(parts, found).catch(parts.onEngineTrouble);
       return;
     }
     // The namespace changed, or the ref moved under our hands: look again. What was adopted is in the book.
@@ -85,19 +95,20 @@ export async function rejoin(parts: JoinParts): Promise<void> {
   for (;;) {
     const view = await parts.reader.refresh({ nodes: 'all', signal: parts.signal });
     if (parts.membership.judgeOwnRef(view) === 'foreign') throw idConflict(parts);
+    parts.membership.renewIfEnded(view);
     if ((await register(parts, view)) === 'registered') return;
   }
 }
 
-/** Removes containers of this node that belong to nothing in work here. @throws ExecutorError */
+/** Removes containers of this node that belong to nothing in work here. @throws ExecutorError when one cannot be removed */
 export async function discardLeftovers(
   parts: Pick<JoinParts, 'runner' | 'emit'>,
   found: readonly FoundRun[],
 ): Promise<void> {
   for (const run of found) {
     if (parts.runner.owns(run.key)) continue;
-    parts.emit('container.leftover', { task: run.key.taskId, epoch: run.key.epoch, state: run.state });
     await run.discard();
+    parts.emit('container.leftover', { task: run.key.taskId, epoch: run.key.epoch, state: run.state });
   }
 }
 
@@ -157,7 +168,7 @@ async function findRuns(parts: JoinParts): Promise<FoundRun[]> {
   try {
     return await parts.executor.findRuns(parts.nodeId);
   } catch (error) {
-    parts.emit('engine.unavailable', { err: error });
+    parts.onEngineTrouble(error as ExecutorError);
     return [];
   }
 }

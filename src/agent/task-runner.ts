@@ -5,6 +5,7 @@
  * - The container is removed only after its result is durable, or after the claim is known to be somebody else's.
  * - What ends a run on our side has one reason, the first that was given.
  * - A failure of the engine is never written down as a failure of the task: the task goes back to the queue.
+ * - A container that cannot be removed holds up nothing: what became of its task is told all the same.
  */
 import type { Executor, ExecutorError, FoundRun, Job, Run, RunEnd, StopReason } from '../executor/executor.ts';
 import { StateFileError } from '../host/state-file.ts';
@@ -58,6 +59,8 @@ interface Active {
   counted: boolean;
   /** Aborts what comes before the container: pulling its image. */
   preparing: AbortController;
+  /** Whatever is left of its container is not needed any more. */
+  abandoned: boolean;
 }
 
 export class TaskRunner {
@@ -96,7 +99,7 @@ export class TaskRunner {
   /** Whether a container with this key belongs to a task in work here. */
   owns(key: { taskId: TaskId; incarnation: string; epoch: number }): boolean {
     const active = this.#active.get(key.taskId);
-    if (!active) return false;
+    if (!active || active.abandoned) return false;
     const runKey = active.run?.key;
     return runKey
       ? runKey.incarnation === key.incarnation && runKey.epoch === key.epoch
@@ -154,6 +157,7 @@ export class TaskRunner {
       done: Promise.resolve(),
       counted: false,
       preparing: new AbortController(),
+      abandoned: false,
     };
     this.#active.set(claim.taskId, active);
     active.done = work(active)
@@ -215,7 +219,7 @@ export class TaskRunner {
       end = await run.ended;
     } catch (error) {
       // The container may still be there: the next look at this node's containers removes it.
-      await run.dispose().catch(() => undefined);
+      await this.#remove(active, run);
       throw error;
     }
     if (image) {
@@ -232,7 +236,7 @@ export class TaskRunner {
     const { claim } = active;
     const judgement = judge(end, claim.spec.timeoutMs);
     if (!judgement) {
-      await run.dispose();
+      await this.#remove(active, run);
       if (end.verdict.kind === 'vanished') return this.#vanished(active, end.verdict.message);
       return this.#leave(active, true);
     }
@@ -246,14 +250,25 @@ export class TaskRunner {
         failures: failures + 1,
         delay_ms: delayMs,
       });
-      await run.dispose();
+      await this.#remove(active, run);
       return this.#putBack(active, { waitReason: 'retry', delayMs, failed: true, started: true });
     }
     const result = runResult(this.#factsOf(claim), judgement, end, {
       claimedAtMs: claim.claimedAtMs,
       claimMs: claim.claimDurationMs,
     });
-    await this.#finish(active, result, () => run.dispose());
+    await this.#finish(active, result, () => this.#remove(active, run));
+  }
+
+  /** What stays because the engine fails is removed when this node's containers are looked at next. */
+  async #remove(active: Active, run: Run): Promise<void> {
+    try {
+      await run.dispose();
+    } catch (error) {
+      active.abandoned = true;
+      this.#parts.emit('container.remove-failed', { task: run.key.taskId, err: error });
+      this.#parts.onEngineTrouble(error as ExecutorError);
+    }
   }
 
   /** Nothing can be said of the task: another try, but not without end. */
@@ -333,8 +348,9 @@ export class TaskRunner {
     const { claim } = active;
     const kind = (error as Partial<ExecutorError> | null)?.kind;
     this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
-    if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
+    active.abandoned = true;
     if (kind && ENGINE_TROUBLE_KINDS.has(kind)) this.#parts.onEngineTrouble(error as ExecutorError);
+    if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
     if (error instanceof StateFileError) this.#parts.onStateTrouble(error);
     try {
       // An engine that answers with an error may mean this very task: that counts as a start, so that it ends some day.

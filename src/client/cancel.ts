@@ -20,7 +20,7 @@ import { standingOf, statusOf, type TaskStanding } from './task-standing.ts';
 const MAX_ROUNDS = 8;
 const INCARNATION_BYTES = 8;
 /** In the place of a node, for a result that no node made. */
-const CLIENT_NODE_ID = nodeId('dgrid-client');
+export const CLIENT_NODE_ID = nodeId('dgrid-client');
 
 export type CancelOutcome =
   | { kind: 'cancelled' }

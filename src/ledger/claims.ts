@@ -50,6 +50,11 @@ export type ClaimLoss = 'fenced' | 'cancelled' | 'withdrawn' | 'settled';
 
 export type FinishOutcome = 'accepted' | 'dropped' | 'unpublished';
 
+/** A result whose ref was found gone so often, without a record, has nowhere to go. */
+const MAX_GONE_READINGS = 5;
+/** Far more than can be in work, or on their way, at one time. */
+const MAX_EVER_HELD = 10_000;
+
 export interface ClaimBookParts {
   nodeId: NodeId;
   incarnation: () => string;
@@ -65,6 +70,7 @@ export class ClaimBook {
   readonly #parts: ClaimBookParts;
   readonly #held = new Map<TaskId, HeldClaim>();
   readonly #aside = new SetAside();
+  readonly #everHeld = new Set<Oid>();
   /** Results that no push has settled yet; the durable copy is in the outbox. */
   readonly #unpublished = new Map<Oid, OutboxEntry>();
   claimsLost = 0;
@@ -134,15 +140,18 @@ export class ClaimBook {
    */
   async adopt(known: { oid: Oid; state: ClaimedState }, task: TaskFile): Promise<HeldClaim | null> {
     const startedMs = this.#parts.clock.monotonicMs();
+    const file = { ...task, taskId: known.state.taskId };
+    if (known.state.incarnation === this.#parts.incarnation()) {
+      // An earlier try of this life that won without our knowing.
+      return this.#enter(file, { commit: known, state: known.state }, startedMs, 'verified');
+    }
     const { nonce: _, ...facts } = known.state;
     const written = this.#parts.writer.task<ClaimedState>(
       { ...facts, incarnation: this.#parts.incarnation() },
       { oid: known.oid, state: 'claimed' },
     );
     const outcome = await this.#swap(known.state.taskId, known.oid, written, 'claim');
-    return outcome.kind === 'won'
-      ? this.#enter({ ...task, taskId: known.state.taskId }, written, startedMs, 'verified')
-      : null;
+    return outcome.kind === 'won' ? this.#enter(file, written, startedMs, 'verified') : null;
   }
 
   /** A claim of ours that the grid shows and the book lacks: its push won although nobody told us. */
@@ -158,17 +167,25 @@ export class ClaimBook {
       claimDurationMs: 0,
       stage: 'won',
     };
-    this.#held.set(claim.taskId, claim);
+    this.#hold(claim);
     this.#emitClaimed(claim);
   }
 
-  /** A stray claim whose task file has changed or gone since: back to where others can judge it. @throws GitError */
+  /** Whether a claim was in the book once, so that its task may have been started under it. */
+  wasHeld(oid: Oid): boolean {
+    return this.#everHeld.has(oid);
+  }
+
+  /**
+   * A stray claim that is not to be started under: its task file has changed or gone since, or what was started under it
+   * got lost. Back to where anybody can judge it. @throws GitError
+   */
   async releaseStray(known: { oid: Oid; state: ClaimedState }): Promise<void> {
     const written = this.#parts.writer.task<WaitingState>(
       {
         ...factsOf(known.state),
         state: 'waiting',
-        attempt: known.state.attempt - 1,
+        attempt: known.state.attempt - (this.wasHeld(known.oid) ? 0 : 1),
         waitReason: 'handed-back',
         delayMs: 0,
       },
@@ -201,6 +218,9 @@ export class ClaimBook {
     for (const claim of this.#held.values()) {
       if (view.listedAtMs < claim.wonAtMs || claim.stage === 'publishing') continue;
       const known = view.tasks.get(claim.taskId);
+      // A ref goes only after its task was recorded. Without the record, the reading is late or somebody deleted the ref by
+      // hand: then another worker's claim shows it, or the result will not get in.
+      if (!known && !view.queue.recordOf(claim.taskId)) continue;
       if (known?.oid !== claim.oid) {
         const state = known?.state?.kind === 'state' ? known.state.state : null;
         const cancelled = state?.state === 'finished' && state.reason === 'cancelled';
@@ -283,14 +303,13 @@ export class ClaimBook {
     try {
       await this.#parts.outbox.add(entry, this.#parts.writer.format);
     } catch (error) {
-      // A full disk: publish from memory, and leave the container where it is until the result is acknowledged.
+      // A full disk: publish from memory, and leave the container where it is until the result is settled.
       durable = false;
       this.#parts.emit('outbox.failed', { task: claim.taskId, err: error });
     }
     if (durable) await onDurable();
-    const outcome = await this.#publish(entry);
-    if (!durable && outcome !== 'unpublished') await onDurable();
-    return outcome;
+    else this.#heldBack.set(entry.swap.to, onDurable);
+    return this.#publish(entry);
   }
 
   /** Loads what an earlier run left and answers the tasks concerned: their claims need no adoption. */
@@ -303,37 +322,64 @@ export class ClaimBook {
 
   /** Tries once more for everything that no push has settled. Never throws. */
   async publishOutbox(): Promise<void> {
+    const settled = this.#settledEntries;
+    this.#settledEntries = [];
+    await Promise.all(settled.map((entry) => this.#settled(entry)));
     const waiting = [...this.#unpublished.values()].filter((entry) => !this.#publishing.has(entry.swap.to));
     await Promise.all(waiting.map((entry) => this.#publish(entry)));
   }
 
   readonly #publishing = new Set<Oid>();
+  /** For results that no disk holds: what may be done only once they are settled. */
+  readonly #heldBack = new Map<Oid, () => Promise<void>>();
+  /** How often the ref of an unpublished result was found gone, with no record of the task. */
+  readonly #seenGone = new Map<Oid, number>();
+  /** Entries of settled results that could not be removed yet. */
+  #settledEntries: OutboxEntry[] = [];
 
   async #publish(entry: OutboxEntry): Promise<FinishOutcome> {
     this.#publishing.add(entry.swap.to);
     try {
       const outcome = await this.#parts.push({ swap: entry.swap, objects: entry.objects, priority: 'result' });
       if (outcome.kind === 'refused') return 'unpublished';
-      this.#unpublished.delete(entry.swap.to);
-      await this.#parts.outbox.remove(entry);
-      const claim = this.#held.get(entry.taskId);
-      if (claim?.oid === entry.swap.from) this.#held.delete(entry.taskId);
-      if (outcome.kind === 'won') {
-        this.#parts.emit('result.acknowledged', { task: entry.taskId });
-        return 'accepted';
+      const accepted = outcome.kind === 'won' || (outcome.current === null && (await this.#isRecorded(entry)));
+      if (!accepted && outcome.kind === 'lost' && outcome.current === null && !this.#isGoneForGood(entry)) {
+        return 'unpublished';
       }
-      if (outcome.current === null && (await this.#isRecorded(entry))) {
-        this.#parts.emit('result.acknowledged', { task: entry.taskId });
-        return 'accepted';
-      }
-      this.#dropped(entry);
-      return 'dropped';
+      await this.#settled(entry);
+      if (accepted) this.#parts.emit('result.acknowledged', { task: entry.taskId });
+      else this.#dropped(entry);
+      return accepted ? 'accepted' : 'dropped';
     } catch {
       // The publisher has told; the outbox keeps it and the next cycle tries again.
       return 'unpublished';
     } finally {
       this.#publishing.delete(entry.swap.to);
     }
+  }
+
+  async #settled(entry: OutboxEntry): Promise<void> {
+    this.#unpublished.delete(entry.swap.to);
+    this.#seenGone.delete(entry.swap.to);
+    const release = this.#heldBack.get(entry.swap.to);
+    this.#heldBack.delete(entry.swap.to);
+    await release?.();
+    const claim = this.#held.get(entry.taskId);
+    if (claim?.oid === entry.swap.from) this.#held.delete(entry.taskId);
+    try {
+      await this.#parts.outbox.remove(entry);
+    } catch (error) {
+      // Left there, the next life would send it once more and find it settled.
+      this.#settledEntries.push(entry);
+      this.#parts.emit('outbox.failed', { task: entry.taskId, err: error });
+    }
+  }
+
+  /** A ref goes only after its record has come. Gone without one: the reading is late, or somebody deleted it by hand. */
+  #isGoneForGood(entry: OutboxEntry): boolean {
+    const times = (this.#seenGone.get(entry.swap.to) ?? 0) + 1;
+    this.#seenGone.set(entry.swap.to, times);
+    return times >= MAX_GONE_READINGS;
   }
 
   /**
@@ -381,8 +427,16 @@ export class ClaimBook {
       claimDurationMs: wonAtMs - startedMs,
       stage,
     };
-    this.#held.set(task.taskId, claim);
+    this.#hold(claim);
     return claim;
+  }
+
+  #hold(claim: HeldClaim): void {
+    this.#held.set(claim.taskId, claim);
+    this.#everHeld.add(claim.oid);
+    if (this.#everHeld.size <= MAX_EVER_HELD) return;
+    const [oldest] = this.#everHeld;
+    if (oldest !== undefined) this.#everHeld.delete(oldest);
   }
 
   #emitClaimed(claim: HeldClaim): void {

@@ -9,11 +9,12 @@
  * - `oid` is always what the remote answered (or what a won swap made it); `state` is null only when the object could
  *   not be read yet. Nobody acts on a null state.
  * - A view is never older than the listing that began at `listedAtMs`.
+ * - A view never shows a state that is known to have been replaced: some hosts answer from copies that lag behind.
  */
 import { GitError } from '../git/errors.ts';
 import { type GitObject, parseCommit } from '../git/objects.ts';
 import { type Oid, type RefName, refName } from '../git/oid.ts';
-import type { RefListing, Repository } from '../git/repository.ts';
+import type { RefListing, RefSwap, Repository } from '../git/repository.ts';
 import type { Clock } from '../runtime.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import { type Namespace, parseLedgerRef } from './names.ts';
@@ -40,6 +41,12 @@ export interface GridView {
 }
 
 const MAX_REFRESH_ROUNDS = 5;
+/** States known to be replaced are remembered up to this number, the latest. */
+const MAX_REPLACED = 20_000;
+/**
+ * A host that has shown the same past so often means it: somebody has put an old state back by hand.
+ */
+const MAX_STALE_READINGS = 5;
 
 export interface RefreshOptions {
   /** Fetch also when nothing seems to have changed. */
@@ -59,6 +66,12 @@ export class GridReader {
   #taskStates = new Map<Oid, Decoded<TaskState>>();
   #nodeStates = new Map<Oid, Decoded<NodeState>>();
   #view: GridView | null = null;
+  /**
+   * States that a later one is known to have replaced, and since when that is known (monotonic). No state comes back by
+   * itself, as each is written once.
+   */
+  readonly #replaced = new Map<Oid, number>();
+  #staleReadings = 0;
 
   constructor(parts: { repository: Repository; clock: Clock; namespace: Namespace; branch: string | null }) {
     this.#repository = parts.repository;
@@ -102,8 +115,15 @@ export class GridReader {
     else this.#nodeStates.set(object.oid, { kind: 'state', state });
   }
 
+  /** For a reading that begins now: whether a state that it shows is older than what this worker knew before. */
+  replacedByNow(): (oid: Oid) => boolean {
+    const nowMs = this.#clock.monotonicMs();
+    return (oid) => (this.#replaced.get(oid) ?? Number.POSITIVE_INFINITY) < nowMs;
+  }
+
   /** Brings the view up to date with a swap that is known to have won. */
-  apply(ref: RefName, to: Oid | null): void {
+  apply({ ref, from, to }: RefSwap): void {
+    if (from !== null) this.#remember(from);
     const view = this.#view;
     const parsed = view && parseLedgerRef(this.#namespace, ref);
     if (!view || !parsed) return;
@@ -135,6 +155,7 @@ export class GridReader {
 
   async #refreshOnce(options: RefreshOptions): Promise<GridView | null> {
     const listedAtMs = this.#clock.monotonicMs();
+    const isPast = this.replacedByNow();
     const prefixes = this.#configuredBranch
       ? [this.#branchOf(null), `${this.#namespace}/`]
       : ['HEAD', 'refs/heads/', `${this.#namespace}/`];
@@ -179,6 +200,7 @@ export class GridReader {
       if (tip && !tipTree) return null;
       queue = tipTree ? await this.#queueReader.readIndex(tipTree) : QueueIndex.EMPTY;
     }
+    this.#mustBePresent(taskOids, nodeOids, queue, isPast);
     this.#view = {
       branch,
       tip,
@@ -190,6 +212,38 @@ export class GridReader {
       fetched,
     };
     return this.#view;
+  }
+
+  /**
+   * Only a task that has its record may show a state that was replaced: a request that was under way for long can bring
+   * one back after its ref was deleted.
+   */
+  #mustBePresent(
+    tasks: ReadonlyMap<TaskId, Oid>,
+    nodes: ReadonlyMap<NodeId, Oid>,
+    queue: QueueIndex,
+    isPast: (oid: Oid) => boolean,
+  ): void {
+    const past = [
+      ...[...tasks].filter(([id, oid]) => isPast(oid) && !queue.recordOf(id)),
+      ...[...nodes].filter(([, oid]) => isPast(oid)),
+    ];
+    this.#staleReadings = past.length > 0 ? this.#staleReadings + 1 : 0;
+    if (past.length === 0) return;
+    if (this.#staleReadings <= MAX_STALE_READINGS) {
+      const names = past.slice(0, 3).map(([id]) => id);
+      throw new GitError('network', 'ls-remote', `the remote showed ${names.join(', ')} as it was before`);
+    }
+    for (const [, oid] of past) this.#replaced.delete(oid);
+    this.#staleReadings = 0;
+  }
+
+  #remember(replaced: Oid): void {
+    if (this.#replaced.has(replaced)) return;
+    this.#replaced.set(replaced, this.#clock.monotonicMs());
+    if (this.#replaced.size <= MAX_REPLACED) return;
+    const [oldest] = this.#replaced.keys();
+    if (oldest !== undefined) this.#replaced.delete(oldest);
   }
 
   #branchOf(listing: RefListing | null): RefName {
@@ -210,8 +264,9 @@ export class GridReader {
     ];
     if (patterns.length === 0) return false;
     await this.#repository.fetchRefs(patterns, signal);
-    if (wanted.tasks) await decodeInto(this.#taskStates, taskOids, decodeTaskState, this.#repository);
-    if (wanted.nodes) await decodeInto(this.#nodeStates, nodeOids, decodeNodeState, this.#repository);
+    const onParent = (parent: Oid): void => this.#remember(parent);
+    if (wanted.tasks) await decodeInto(this.#taskStates, taskOids, decodeTaskState, this.#repository, onParent);
+    if (wanted.nodes) await decodeInto(this.#nodeStates, nodeOids, decodeNodeState, this.#repository, onParent);
     return true;
   }
 
@@ -242,6 +297,7 @@ async function decodeInto<Id, T>(
   oids: ReadonlyMap<Id, Oid>,
   decode: (message: string, id: Id) => Decoded<T>,
   repository: Repository,
+  onParent: (parent: Oid) => void,
 ): Promise<void> {
   const unknown = [...oids].filter(([, oid]) => !states.has(oid));
   if (unknown.length === 0) return;
@@ -252,15 +308,23 @@ async function decodeInto<Id, T>(
     if (object)
       states.set(
         oid,
-        decodeCommit(object, (message) => decode(message, id)),
+        decodeCommit(object, (message) => decode(message, id), onParent),
       );
   }
 }
 
-function decodeCommit<T>(object: GitObject, decode: (message: string) => Decoded<T>): Decoded<T> {
+function decodeCommit<T>(
+  object: GitObject,
+  decode: (message: string) => Decoded<T>,
+  onParent: (parent: Oid) => void,
+): Decoded<T> {
   if (object.type !== 'commit') return { kind: 'unreadable', problem: `the ref holds a ${object.type}, not a commit` };
   try {
-    return decode(parseCommit(object.content).message);
+    const { message, parents } = parseCommit(object.content);
+    const decoded = decode(message);
+    // The parent of a state is the state before it.
+    if (decoded.kind === 'state') for (const parent of parents) onParent(parent);
+    return decoded;
   } catch (error) {
     return { kind: 'unreadable', problem: String(error) };
   }

@@ -90,7 +90,6 @@ export class Membership {
    */
   async register(view: GridView): Promise<boolean> {
     const from = view.nodes.get(this.#parts.nodeId)?.oid ?? null;
-    this.#sequence = 0;
     const outcome = await this.#swapOwn(from, 'alive');
     if (outcome.kind === 'refused') throw refusal(outcome);
     if (outcome.kind !== 'won') return false;
@@ -104,7 +103,15 @@ export class Membership {
   /** A new incarnation: all claims of the old one are orphans from the moment it is registered. */
   renew(): void {
     this.#incarnation = this.#parts.randomHex(INCARNATION_BYTES);
+    this.#sequence = 0;
     this.#oid = null;
+  }
+
+  /** Before it registers: an incarnation that was declared dead, or signed off, never comes back. */
+  renewIfEnded(view: GridView): void {
+    const known = view.nodes.get(this.#parts.nodeId)?.state;
+    const own = known?.kind === 'state' && known.state.incarnation === this.#incarnation ? known.state : null;
+    if (own && own.state !== 'alive') this.renew();
   }
 
   /** @throws GitError when nothing certain is known; the next beat sorts it out. */
@@ -176,15 +183,21 @@ export class Membership {
       return 'ok';
     }
     if (outcome.kind === 'refused') throw refusal(outcome);
-    const { current } = outcome;
-    if (current !== null && this.#recentOwn.includes(current)) {
+    let { current } = outcome;
+    if (current === null) {
+      // Somebody deleted the ref by hand. While it was gone our claims counted as orphans: their swaps will tell.
+      const again = await this.#swapOwn(null, 'alive');
+      if (again.kind === 'won') return 'ok';
+      if (again.kind === 'refused') throw refusal(again);
+      // There is a ref after all: what said that it was gone was a late reading.
+      if (again.current === null)
+        throw new GitError('network', 'ls-remote', 'the remote showed this node as it was before');
+      current = again.current;
+    }
+    if (this.#recentOwn.includes(current)) {
       // An earlier beat of ours, believed lost, arrived after all.
       this.#oid = current;
       return 'ok';
-    }
-    if (current === null) {
-      // Somebody deleted the ref by hand. While it was gone our claims counted as orphans: their swaps will tell.
-      return (await this.#swapOwn(null, 'alive')).kind === 'won' ? 'ok' : 'fenced';
     }
     const view = await this.#parts.reader.refresh({ nodes: 'all' });
     const known = view.nodes.get(this.#parts.nodeId);

@@ -12,7 +12,7 @@
 
 import { GitError } from '../git/errors.ts';
 import type { GitObject } from '../git/objects.ts';
-import type { RefName } from '../git/oid.ts';
+import type { Oid, RefName } from '../git/oid.ts';
 import type { RefSwap, Repository } from '../git/repository.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
@@ -52,6 +52,7 @@ export class Publisher {
   readonly #signal: AbortSignal;
   readonly #onSettled: (request: PushRequest, outcome: SwapOutcome) => void;
   readonly #onFailed: (error: unknown) => void;
+  readonly #replacedByNow: () => (oid: Oid) => boolean;
   #pending: Pending[] = [];
   #running: Promise<void> | null = null;
   /** Monotonic starts of the pushes within the last minute. */
@@ -70,6 +71,8 @@ export class Publisher {
     signal: AbortSignal;
     onSettled: (request: PushRequest, outcome: SwapOutcome) => void;
     onFailed: (error: unknown) => void;
+    /** As for `settleSwaps`. */
+    replacedByNow: () => (oid: Oid) => boolean;
   }) {
     this.#repository = parts.repository;
     this.#clock = parts.clock;
@@ -79,6 +82,7 @@ export class Publisher {
     this.#signal = parts.signal;
     this.#onSettled = parts.onSettled;
     this.#onFailed = parts.onFailed;
+    this.#replacedByNow = parts.replacedByNow;
   }
 
   /** @throws GitError when, after all tries, nothing certain is known; the swap may or may not have been applied. */
@@ -148,6 +152,7 @@ export class Publisher {
             readFirst: tryNumber > 1,
             signal: this.#signal,
             onUnclear: (reasons) => this.#emit('push.unclear', { swaps: reasons.length, reasons: reasons.slice(0, 5) }),
+            replacedByNow: this.#replacedByNow,
             onPush: async () => {
               // The first push of a batch has waited already, before the batch was put together.
               if (pushes > 0) await this.#waitForBudget();

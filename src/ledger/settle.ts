@@ -6,6 +6,7 @@
  * was → send the same object again; anything else → lost. Since every state object is unique, "it holds our object"
  * can't be somebody else's doing.
  */
+import { GitError } from '../git/errors.ts';
 import type { Oid, RefName } from '../git/oid.ts';
 import type { RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
 
@@ -35,13 +36,17 @@ export async function settleSwaps(
     signal?: AbortSignal;
     onUnclear: (reasons: string[]) => void;
     onPush: () => Promise<void>;
+    /** Asked before each reading: which objects are known to have been replaced by then. */
+    replacedByNow: () => (oid: Oid) => boolean;
   },
 ): Promise<void> {
   let open = swaps.filter((swap) => !outcomes.has(swap.ref));
   let mustRead = options.readFirst;
   const reasons = new Map<RefName, string>();
+  let refusal: { kind: 'refused'; reason: string; lasting: true } | null = null;
   for (let sent = 0; open.length > 0; ) {
     if (mustRead) {
+      const isPast = options.replacedByNow();
       const listing = await repository.listRefs(
         open.map((swap) => swap.ref),
         options.signal,
@@ -49,10 +54,17 @@ export async function settleSwaps(
       for (const swap of open) {
         const current = listing.refs.get(swap.ref) ?? null;
         if (current === swap.to) outcomes.set(swap.ref, { kind: 'won' });
-        else if (current !== swap.from) outcomes.set(swap.ref, { kind: 'lost', current });
+        else if (current !== null && current !== swap.from && isPast(current)) {
+          // A copy that lags behind answered. It says nothing of what became of our swap.
+          throw new GitError('network', 'ls-remote', `the remote showed ${swap.ref} as it was before`);
+        } else if (current !== swap.from) outcomes.set(swap.ref, { kind: 'lost', current });
       }
       open = open.filter((swap) => !outcomes.has(swap.ref));
       if (open.length === 0) return;
+    }
+    if (refusal) {
+      for (const swap of open) outcomes.set(swap.ref, refusal);
+      return;
     }
     if (sent > MAX_RESENDS) {
       for (const swap of open) {
@@ -68,14 +80,14 @@ export async function settleSwaps(
     for (const swap of open) {
       const verdict: SwapVerdict = verdicts.get(swap.ref) ?? { kind: 'unclear', reason: 'no answer for this ref' };
       if (verdict.kind === 'applied') outcomes.set(swap.ref, { kind: 'won' });
-      // A hook judges a push as a whole: in company, a refusal may be meant for another ref.
-      else if (verdict.kind === 'refused' && open.length === 1) {
-        outcomes.set(swap.ref, { ...verdict, lasting: true });
-      } else {
+      else {
         unclear.push(verdict.reason);
         reasons.set(swap.ref, verdict.reason);
       }
+      // Believed once the ref was read: an earlier copy of the request may have been let through.
+      if (verdict.kind === 'refused' && open.length === 1) refusal = { ...verdict, lasting: true };
     }
+    // A hook judges a push as a whole: in company, a refusal may be meant for another ref.
     const refused = open.filter((swap) => verdicts.get(swap.ref)?.kind === 'refused');
     if (refused.length > 0 && open.length > 1) {
       for (const swap of refused) {

@@ -86,6 +86,7 @@ export const EVENTS = {
   'image.built': { level: 'warn', message: 'Default image cannot be pulled, built a small one on the spot' },
   'image.unavailable': { level: 'warn', message: 'Image unavailable' },
   'container.foreign': { level: 'warn', message: 'Container with our node label is not ours, leaving it alone' },
+  'container.remove-failed': { level: 'warn', message: 'Container could not be removed, trying again later' },
   'container.leftover': { level: 'warn', message: 'Removed a leftover container' },
 
   'limit.rate': { level: 'info', message: 'Rate limit reached' },

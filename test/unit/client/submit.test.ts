@@ -160,6 +160,6 @@ describe('submit', () => {
     const here = grid();
     const { client, repository } = memoryClient(here.remote);
     repository.onPush = () => 'refused';
-    expect(await submit(client, [task('a')])).toEqual({ kind: 'refused', reason: 'pre-receive hook declined' });
+    expect(await submit(client, [task('a')])).toMatchObject({ kind: 'refused', reason: 'pre-receive hook declined' });
   });
 });

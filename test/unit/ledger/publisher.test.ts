@@ -37,6 +37,7 @@ function setUp(options: { retry?: Retry; pushesPerMinute?: number } = {}) {
     clock,
     retry: options.retry ?? once,
     emit: events.emit,
+    replacedByNow: () => () => false,
     pushesPerMinute: options.pushesPerMinute ?? 0,
     signal: new AbortController().signal,
     onSettled: () => undefined,

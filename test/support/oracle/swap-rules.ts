@@ -1,0 +1,62 @@
+/** What workers concluded of their swaps, against what happened. */
+
+import type { RefName } from '../../../src/git/oid.ts';
+import type { Examination } from './check.ts';
+import type { RefChange, SwapTry } from './history.ts';
+
+export function checkSwaps({ history, lateReadings, report, toleranceMs }: Examination): void {
+  const moves = new Map<string, RefChange>();
+  const deletions = new Map<RefName, RefChange[]>();
+  const lastOf = new Map<RefName, RefChange>();
+  const replacedAtMs = new Map<RefChange, number>();
+  for (const change of history.changes) {
+    const { ref, timeMs, to } = change;
+    const before = lastOf.get(ref);
+    if (before) replacedAtMs.set(before, timeMs);
+    lastOf.set(ref, change);
+    if (to !== null) {
+      // A late copy of a request from nothing can bring it once more; the first time is what was asked for.
+      const key = `${ref} ${to}`;
+      moves.set(key, moves.get(key) ?? change);
+    } else deletions.set(ref, [...(deletions.get(ref) ?? []), change]);
+  }
+  for (const tried of history.tries) {
+    if (tried.to === null) {
+      const done = deletions.get(tried.ref) ?? [];
+      // Whoever finds the ref gone has what was wanted: it need not be its own doing.
+      const before = done.some(({ timeMs }) => timeMs <= tried.settledMs + toleranceMs);
+      if (tried.outcome === 'won' && !before) report('won', tried.ref, `${name(tried)} did not happen`);
+      continue;
+    }
+    const change = moves.get(`${tried.ref} ${tried.to}`);
+    if (lateReadings && tried.outcome !== 'won') continue;
+    // What was there and has been replaced since is as good as lost: nobody acts on it any more.
+    const replaced = change !== undefined && (replacedAtMs.get(change) ?? Number.POSITIVE_INFINITY) <= tried.settledMs;
+    if (tried.outcome === 'lost' && replaced) continue;
+    const problem = problemOf(tried, change?.from === tried.from ? change : undefined, toleranceMs);
+    if (problem !== null) report(tried.outcome, tried.ref, `${name(tried)} ${problem}`);
+  }
+}
+
+function problemOf(tried: SwapTry, change: RefChange | undefined, toleranceMs: number): string | null {
+  switch (tried.outcome) {
+    case 'won':
+      if (!change) return 'did not happen';
+      // It may well have happened before: an object out of the outbox was sent by an earlier life.
+      return change.timeMs <= tried.settledMs + toleranceMs ? null : `happened only at ${change.timeMs}`;
+    case 'lost':
+    case 'refused':
+      // A copy of a request that was under way for long may arrive later; only from nothing, or where nothing moved.
+      if (!change) return null;
+      if (change.timeMs > tried.settledMs + toleranceMs && (tried.from === null || tried.outcome === 'refused')) {
+        return null;
+      }
+      return `happened at ${change.timeMs}`;
+    case 'unclear':
+      return null;
+  }
+}
+
+function name({ node, from, to, sentMs, settledMs }: SwapTry): string {
+  return `${node}'s swap from ${from} to ${to}, sent at ${sentMs} and settled at ${settledMs},`;
+}
