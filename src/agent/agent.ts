@@ -67,6 +67,7 @@ export class Agent {
   readonly #beating: Loop;
   #cycles = 0;
   #damage: GitError | null = null;
+  #suspicious = false;
   #rebuiltAtMs = Number.NEGATIVE_INFINITY;
   #maintainedAtMs: number;
   #nudgeTimer = new AbortController();
@@ -114,6 +115,8 @@ export class Agent {
     const damaged = error instanceof GitError && error.kind === 'corrupt-local';
     const lately = this.#parts.clock.monotonicMs() - this.#rebuiltAtMs < REBUILD_PAUSE_MS;
     if (damaged && !lately) this.#damage = error;
+    // Git has many ways to say that something is wrong with its files.
+    if (error instanceof GitError && error.kind === 'unknown') this.#suspicious = true;
   }
 
   /** First call: finish what runs and leave. Second call: stop the containers now. */
@@ -165,10 +168,12 @@ export class Agent {
         await join(parts);
         return;
       } catch (error) {
-        const waits = error instanceof GitError && (WAITS[error.kind] || error.kind === 'corrupt-local');
+        this.noteFailure(error);
+        await this.#lookAtClone(parts.signal);
+        const damaged = this.#damage !== null || (error instanceof GitError && error.kind === 'corrupt-local');
+        const waits = damaged || (error instanceof GitError && WAITS[error.kind]);
         if (!waits || parts.signal.aborted) throw error;
         this.#parts.emit('poll.failed', { err: error });
-        this.noteFailure(error);
         if (!this.#damage) await this.#parts.clock.sleep(this.#parts.pullIntervalMs, parts.signal);
       }
     }
@@ -199,11 +204,19 @@ export class Agent {
 
   async #maintainClone(signal: AbortSignal): Promise<void> {
     const { clock, repository, runner } = this.#parts;
+    await this.#lookAtClone(signal);
     if (await this.#replaceDamagedClone(signal)) return;
     if (clock.monotonicMs() - this.#maintainedAtMs >= UPKEEP_INTERVAL_MS && runner.activeCount === 0) {
       this.#maintainedAtMs = clock.monotonicMs();
       await repository.upkeep(signal);
     }
+  }
+
+  /** After a failure that nobody understood: is it the clone? */
+  async #lookAtClone(signal: AbortSignal): Promise<void> {
+    if (!this.#suspicious) return;
+    this.#suspicious = false;
+    await this.#parts.repository.check(signal).catch((error: unknown) => this.noteFailure(error));
   }
 
   /** @returns whether there was one. */

@@ -50,12 +50,14 @@ export function objectRefused(message: string): string | null {
   return /not our ref ([0-9a-f]{40,64})/.exec(message)?.[1] ?? null;
 }
 
-/** No clone of ours has a part in a listing: what looks like damage is the remote's. */
-export function listingError(error: GitError): GitError {
-  if (error.kind !== 'corrupt-local' && !/expected flush after ref listing/.test(error.message)) return error;
-  const kind = error.kind === 'corrupt-local' ? 'corrupt-remote' : error.kind;
+/**
+ * Says where to look when the remote broke off while it listed its refs. Its own git names its files by relative paths, ours
+ * by absolute ones.
+ */
+export function explainBrokenListing(error: GitError): GitError {
+  if (!/expected flush after ref listing|in \.\/packed-refs/.test(error.message)) return error;
   const message =
     `${error.message}; the remote broke off while it listed its refs: "git for-each-ref" in the repository on the host ` +
     'tells why, mostly its file packed-refs is damaged';
-  return new GitError(kind, error.operation, message, { cause: error.cause });
+  return new GitError(error.kind, error.operation, message, { cause: error.cause });
 }

@@ -55,7 +55,8 @@ const RULES: readonly Rule[] = [
   },
   {
     kind: 'corrupt-remote',
-    pattern: /not our ref|unadvertised object|bad object refs\/|possible repository corruption|broken remote ref/i,
+    pattern:
+      /in \.\/packed-refs|not our ref|unadvertised object|bad object refs\/|possible repository corruption|broken remote ref/i,
   },
   {
     kind: 'refused',
@@ -65,7 +66,7 @@ const RULES: readonly Rule[] = [
   {
     kind: 'corrupt-local',
     pattern:
-      /not a git repository|bad config|bad (?:commit |tree |blob )?object [0-9a-f]{40}|did not send all necessary objects|unable to read tree|\(stored in [^\n]*\) is corrupt|object file [^\n]* is empty|does not match index|index file [^\n]* is too small|non-monotonic index|reference broken|ignoring (?:broken|dangling) ref|unable to resolve reference|bad shallow line|unexpected line in [^\n]*packed-refs|unterminated line in [^\n]*packed-refs|Could not read [0-9a-f]{40}|Failed to traverse parents|unable to (?:unpack|parse|read) [0-9a-f]{40}|missing (?:blob|tree|commit) object|revision walk setup failed|\.lock': File exists|some local refs could not be updated|cannot lock ref|unable to update local ref|unknown repository extension|Expected git repo version|object directory [^\n]* does not exist|invalid gitfile format|hash mismatch|unable to find [0-9a-f]{40}|garbage at end of loose object/i,
+      /not a git repository|bad config|bad (?:commit |tree |blob )?object [0-9a-f]{40}|did not send all necessary objects|mmap failed|unable to read tree|\(stored in [^\n]*\) is corrupt|object file [^\n]* is empty|does not match index|index file [^\n]* is too small|non-monotonic index|reference broken|ignoring (?:broken|dangling) ref|unable to resolve reference|bad shallow line|unexpected line in [^\n]*packed-refs|unterminated line in [^\n]*packed-refs|Could not read [0-9a-f]{40}|Failed to traverse parents|unable to (?:unpack|parse|read) [0-9a-f]{40}|missing (?:blob|tree|commit) object|revision walk setup failed|\.lock': File exists|some local refs could not be updated|cannot lock ref|unable to update local ref|unknown repository extension|Expected git repo version|object directory [^\n]* does not exist|invalid gitfile format|hash mismatch|unable to find [0-9a-f]{40}|garbage at end of loose object/i,
   },
   {
     kind: 'network',

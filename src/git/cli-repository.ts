@@ -8,7 +8,7 @@ import type { GitSettings } from '../config/settings.ts';
 import type { Emit } from '../observe/events.ts';
 import { withRetry } from '../retry.ts';
 import type { Clock, RandomFraction } from '../runtime.ts';
-import { BrokenRefs, listingError, objectRefused, refsBlamed } from './broken-refs.ts';
+import { BrokenRefs, explainBrokenListing, objectRefused, refsBlamed } from './broken-refs.ts';
 import type { CloneIdentity } from './clone-directory.ts';
 import { remoteAccess } from './credentials.ts';
 import { GitError, RETRYABLE } from './errors.ts';
@@ -190,7 +190,10 @@ export class CliRepository implements Repository {
     });
     if (output.exitCode !== 0) {
       const said = output.stderr.split('\n').filter((line) => !isTraceLine(line));
-      throw listingError(exitError('ls-remote', { ...output, stderr: said.join('\n') }));
+      const error = exitError('ls-remote', { ...output, stderr: said.join('\n') });
+      // No clone of ours has a part in a listing: what looks like damage is the remote's.
+      const kind = error.kind === 'corrupt-local' ? 'corrupt-remote' : error.kind;
+      throw explainBrokenListing(new GitError(kind, error.operation, error.message, { cause: error.cause }));
     }
     return { listing: parseListing(output.stdout.toString('utf8'), prefixes), stderr: output.stderr };
   }
@@ -203,7 +206,8 @@ export class CliRepository implements Repository {
         await this.#clone.fetch(this.address.url, wanted.map(refspec), access, signal);
         return;
       } catch (error) {
-        if (!(error instanceof GitError) || round > MAX_FETCH_ROUNDS) throw error;
+        if (!(error instanceof GitError)) throw error;
+        if (round > MAX_FETCH_ROUNDS) throw explainBrokenListing(error);
         const unknown = objectRefused(error.message);
         if (/couldn't find remote ref/.test(error.message)) {
           wanted = await this.#stillThere(wanted, round, signal);
@@ -214,7 +218,7 @@ export class CliRepository implements Repository {
         } else if (error.kind === 'corrupt-local' && isNameConflict(error)) {
           // A directory has taken the place of a ref, or the other way round. The mirror is only a mirror.
           await this.#clone.forget((await this.#clone.mirrored(signal)).keys(), signal);
-        } else throw error;
+        } else throw explainBrokenListing(error);
       }
     }
   }
@@ -243,7 +247,7 @@ export class CliRepository implements Repository {
       anyExit: true,
     });
     const report = parsePushReport(output.stdout.toString('utf8'));
-    const failed = output.exitCode === 0 ? null : exitError('push', output);
+    const failed = output.exitCode === 0 ? null : explainBrokenListing(exitError('push', output));
     const verdicts = new Map<RefName, SwapVerdict>();
     for (const swap of swaps) {
       verdicts.set(swap.ref, report.get(swap.ref) ?? { kind: 'unclear', reason: failed?.message ?? 'no word of it' });

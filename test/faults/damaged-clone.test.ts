@@ -13,7 +13,7 @@ import { makeTempDir, type TempDir } from '../support/temp.ts';
 import { until } from '../support/until.ts';
 import type { WorkerProcess } from '../support/worker-process.ts';
 
-const HEAL_BOUND_MS = 20_000;
+const HEAL_BOUND_MS = 60_000;
 const PACK_BOUND_MS = 5_000;
 const GIT_TIMEOUT_SECONDS = 4;
 /** Each of these waits for processes most of the time. */

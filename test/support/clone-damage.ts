@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
+  existsSync,
   globSync,
   lstatSync,
   mkdirSync,
@@ -235,7 +236,8 @@ function eachLooseObject(clone: string, type: (typeof LOOSE_TYPES)[number], dama
   const types = gitIn(clone, ['cat-file', '--batch-check=%(objecttype)'], `${ids.join('\n')}\n`).split('\n');
   const chosen = files.filter((_, at) => types[at] === type);
   if (chosen.length === 0) throw new Error(`no loose ${type} in ${clone}`);
-  for (const file of chosen) damage(join(clone, file));
+  // A worker that runs may have thrown its clone away after the first of them.
+  for (const file of chosen) if (existsSync(join(clone, file))) damage(join(clone, file));
 }
 
 function overwrite(path: string, bytes: Buffer): void {
