@@ -6,7 +6,7 @@ import type { LogEntry, WorkerProcess } from './worker-process.ts';
 /** Starts a life of a worker; every life of a name has the same home. It logs at the level `debug`. */
 export type StartWorker = (name: string, onEntry: (entry: LogEntry) => void) => WorkerProcess;
 
-const READY_LIMIT_MS = 120_000;
+const READY_LIMIT_MS = 300_000;
 
 export class Fleet {
   readonly names: readonly string[];
