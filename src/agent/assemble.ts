@@ -98,7 +98,7 @@ export function assemble(options: AssembleOptions): Worker {
     pushesPerMinute: settings.gitPushesPerMinute,
     signal: publishing.signal,
     onSettled: ({ swap }, outcome) => {
-      if (outcome.kind === 'won') reader.apply(swap.ref, swap.to);
+      if (outcome.kind === 'won') reader.apply(swap);
     },
     onFailed: (error) => agent.noteFailure(error),
   });

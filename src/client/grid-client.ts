@@ -52,7 +52,7 @@ export class GridClient {
       pushesPerMinute: 0,
       signal,
       onSettled: ({ swap }, outcome) => {
-        if (outcome.kind === 'won') this.reader.apply(swap.ref, swap.to);
+        if (outcome.kind === 'won') this.reader.apply(swap);
       },
       // Whoever pushed hears of it.
       onFailed: () => undefined,

@@ -46,6 +46,8 @@ export interface RunEnd {
   verdict: RunVerdict;
   stdout: CapturedOutput;
   stderr: CapturedOutput;
+  /** The engine was away when the task ended, so what it wrote last may be missing. */
+  outputIsCut?: true;
   startedAtMs: number | null;
   finishedAtMs: number;
   timingsMs: { pull: number | null; start: number | null; run: number | null; collect: number | null };

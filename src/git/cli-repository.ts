@@ -218,7 +218,9 @@ export class CliRepository implements Repository {
         } else if (error.kind === 'corrupt-local' && isNameConflict(error)) {
           // A directory has taken the place of a ref, or the other way round. The mirror is only a mirror.
           await this.#clone.forget((await this.#clone.mirrored(signal)).keys(), signal);
-        } else throw error;
+        } else if (error.kind !== 'corrupt-local' || !isOvertaken(error)) throw error;
+        // A push keeps the mirror up to date as well. What it moved or locked just now it has moved by the next round;
+        // a lock that stays is damage.
       }
     }
   }
@@ -326,6 +328,12 @@ function refspec(pattern: string): string {
 
 function isNameConflict(error: GitError): boolean {
   return /exists; cannot create|there is a non-empty directory/.test(error.message);
+}
+
+function isOvertaken(error: GitError): boolean {
+  return /cannot lock ref '[^']*': (?:is at [0-9a-f]+ but expected|Unable to create '[^']*\.lock': File exists|reference already exists)/.test(
+    error.message,
+  );
 }
 
 function isCorrupt(error: GitError): boolean {

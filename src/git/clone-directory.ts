@@ -53,8 +53,8 @@ export async function inspectDirectory(path: string): Promise<DirectoryState> {
   });
 }
 
-/** An empty directory but for the marker. @throws GitError (`local-io`), also when the directory is not ours. */
-export async function prepareDirectory(path: string, identity: CloneIdentity): Promise<void> {
+/** An empty directory but for a marker that was there. @throws GitError (`local-io`), also when it is not ours. */
+export async function clearDirectory(path: string): Promise<void> {
   const state = await inspectDirectory(path);
   if (state.kind === 'foreign') {
     throw new GitError(
@@ -70,11 +70,11 @@ export async function prepareDirectory(path: string, identity: CloneIdentity): P
       if (name !== MARKER_FILE) await rm(join(path, name), { recursive: true, force: true });
     }
   });
-  await writeMarker(path, { ...identity, version: MARKER_VERSION, complete: false });
 }
 
 /** @throws GitError (`local-io`) */
-export async function writeMarker(path: string, marker: CloneMarker): Promise<void> {
+export async function writeMarker(path: string, identity: CloneIdentity, complete: boolean): Promise<void> {
+  const marker: CloneMarker = { ...identity, version: MARKER_VERSION, complete };
   await guarded(path, () => writeFile(join(path, MARKER_FILE), `${JSON.stringify(marker, null, 2)}\n`));
 }
 

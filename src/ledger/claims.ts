@@ -12,13 +12,14 @@
 import type { Oid } from '../git/oid.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
+import type { SwapStep } from '../steps.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import type { TaskResult } from '../task/result.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import type { GridReader, GridView } from './grid-view.ts';
 import { taskRef } from './names.ts';
 import type { Outbox, OutboxEntry } from './outbox.ts';
-import type { PushPriority, PushRequest } from './publisher.ts';
+import type { PushRequest } from './publisher.ts';
 import type { Candidate } from './selection.ts';
 import type { SwapOutcome } from './settle.ts';
 import type { ClaimedState, FinishedState, WaitingState } from './state-codec.ts';
@@ -104,7 +105,7 @@ export class ClaimBook {
         },
         before && candidate.from ? { oid: candidate.from.oid, state: before.state } : null,
       );
-      const outcome = await this.#swap(candidate.taskId, candidate.from?.oid ?? null, written, 'claim').catch(
+      const outcome = await this.#swap(candidate.taskId, candidate.from?.oid ?? null, written, 'swap.claim').catch(
         // Nothing certain: if it was applied, a later view shows the stray claim, and it is taken up then.
         () => null,
       );
@@ -144,7 +145,7 @@ export class ClaimBook {
       { ...facts, incarnation: this.#parts.incarnation() },
       { oid: known.oid, state: 'claimed' },
     );
-    const outcome = await this.#swap(known.state.taskId, known.oid, written, 'claim');
+    const outcome = await this.#swap(known.state.taskId, known.oid, written, 'swap.adopt');
     return outcome.kind === 'won' ? this.#enter(file, written, startedMs, 'verified') : null;
   }
 
@@ -185,7 +186,7 @@ export class ClaimBook {
       },
       { oid: known.oid, state: 'claimed' },
     );
-    await this.#swap(known.state.taskId, known.oid, written, 'result');
+    await this.#swap(known.state.taskId, known.oid, written, 'swap.release');
   }
 
   /**
@@ -197,8 +198,10 @@ export class ClaimBook {
     for (const claim of this.#held.values()) {
       if (claim.stage !== 'won' || view.listedAtMs < claim.wonAtMs) continue;
       if (view.tasks.get(claim.taskId)?.oid !== claim.oid) {
+        if (!isOlder(view, claim)) continue;
         // Nothing runs on it yet: if it stands, a later view shows it as a stray one.
-        if (isOlder(view, claim)) this.#forget(claim);
+        this.#forget(claim);
+        this.#everHeld.delete(claim.oid);
         continue;
       }
       if (view.queue.recordOf(claim.taskId)) await this.giveUp(claim);
@@ -236,7 +239,7 @@ export class ClaimBook {
       .push({
         swap: { ref: taskRef(this.#parts.reader.namespace, claim.taskId), from: claim.oid, to: null },
         objects: [],
-        priority: 'delete',
+        step: 'swap.give-up',
       })
       // If this fails the claim is recorded and orphaned sooner or later; the janitor removes it then.
       .catch(() => undefined);
@@ -269,7 +272,7 @@ export class ClaimBook {
       },
       { oid: claim.oid, state: 'claimed' },
     );
-    const outcome = await this.#swap(claim.taskId, claim.oid, written, 'result');
+    const outcome = await this.#swap(claim.taskId, claim.oid, written, 'swap.put-back');
     this.#forget(claim);
     if (outcome.kind === 'lost') this.#dropped(claim);
     return outcome.kind === 'won';
@@ -334,7 +337,7 @@ export class ClaimBook {
   async #publish(entry: OutboxEntry): Promise<FinishOutcome> {
     this.#publishing.add(entry.swap.to);
     try {
-      const outcome = await this.#parts.push({ swap: entry.swap, objects: entry.objects, priority: 'result' });
+      const outcome = await this.#parts.push({ swap: entry.swap, objects: entry.objects, step: 'swap.result' });
       if (outcome.kind === 'refused') return 'unpublished';
       const certain: FinishOutcome =
         outcome.kind === 'won' ? 'accepted' : outcome.current === null ? await this.#whyGone(entry) : 'dropped';
@@ -387,13 +390,13 @@ export class ClaimBook {
     id: TaskId,
     from: Oid | null,
     written: WrittenState & { state: ClaimedState | WaitingState },
-    priority: PushPriority,
+    step: SwapStep,
   ): Promise<SwapOutcome> {
     this.#parts.reader.remember(written.commit, written.state);
     return this.#parts.push({
       swap: { ref: taskRef(this.#parts.reader.namespace, id), from, to: written.commit.oid },
       objects: written.objects,
-      priority,
+      step,
     });
   }
 

@@ -6,14 +6,14 @@
  * does not know yet. What the worker itself has swapped is known without fetching.
  *
  * Invariants:
- * - `oid` is always what the remote answered (or what a won swap made it); `state` is null only when the object could
- *   not be read yet. Nobody acts on a null state.
+ * - `oid` is always what the remote answered, or what a won swap has made of that since; `state` is null only when the
+ *   object could not be read yet. Nobody acts on a null state.
  * - A view is never older than the listing that began at `listedAtMs`.
  */
 import { GitError } from '../git/errors.ts';
 import { type GitObject, parseCommit } from '../git/objects.ts';
 import { type Oid, type RefName, refName } from '../git/oid.ts';
-import type { RefListing, Repository } from '../git/repository.ts';
+import type { RefListing, RefSwap, Repository } from '../git/repository.ts';
 import type { Clock } from '../runtime.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import { type Namespace, parseLedgerRef } from './names.ts';
@@ -40,6 +40,8 @@ export interface GridView {
 }
 
 const MAX_REFRESH_ROUNDS = 5;
+/** Far more than can be settled while a refresh is under way. */
+const MAX_RECENT_SWAPS = 4_000;
 
 export interface RefreshOptions {
   /** Fetch also when nothing seems to have changed. */
@@ -59,6 +61,8 @@ export class GridReader {
   #taskStates = new Map<Oid, Decoded<TaskState>>();
   #nodeStates = new Map<Oid, Decoded<NodeState>>();
   #view: GridView | null = null;
+  /** Own swaps, and when each was known to have won: a refresh that was under way then does not show them yet. */
+  #recentSwaps: { swap: RefSwap; atMs: number }[] = [];
 
   constructor(parts: { repository: Repository; clock: Clock; namespace: Namespace; branch: string | null }) {
     this.#repository = parts.repository;
@@ -102,11 +106,15 @@ export class GridReader {
     else this.#nodeStates.set(object.oid, { kind: 'state', state });
   }
 
-  /** Brings the view up to date with a swap that is known to have won. */
-  apply(ref: RefName, to: Oid | null): void {
-    const view = this.#view;
-    const parsed = view && parseLedgerRef(this.#namespace, ref);
-    if (!view || !parsed) return;
+  /** Brings the view up to date with a swap that is known to have won, also the one that is being made. */
+  apply(swap: RefSwap): void {
+    this.#recentSwaps = [...this.#recentSwaps, { swap, atMs: this.#clock.monotonicMs() }].slice(-MAX_RECENT_SWAPS);
+    if (this.#view) this.#applyTo(this.#view, swap);
+  }
+
+  #applyTo(view: GridView, { ref, to }: RefSwap): void {
+    const parsed = parseLedgerRef(this.#namespace, ref);
+    if (!parsed) return;
     if (parsed.kind === 'task') {
       if (to) view.tasks.set(parsed.id, { oid: to, state: this.#taskStates.get(to) ?? null });
       else view.tasks.delete(parsed.id);
@@ -179,7 +187,7 @@ export class GridReader {
       if (tip && !tipTree) return null;
       queue = tipTree ? await this.#queueReader.readIndex(tipTree) : QueueIndex.EMPTY;
     }
-    this.#view = {
+    const view: GridView = {
       branch,
       tip,
       tipTree,
@@ -189,7 +197,14 @@ export class GridReader {
       listedAtMs,
       fetched,
     };
-    return this.#view;
+    for (const { swap, atMs } of this.#recentSwaps) {
+      const parsed = parseLedgerRef(this.#namespace, swap.ref);
+      const shown = parsed?.kind === 'task' ? view.tasks.get(parsed.id) : parsed && view.nodes.get(parsed.id);
+      // Only where the listing shows what the swap replaced: anything else may be newer than the swap.
+      if (atMs > listedAtMs && (shown?.oid ?? null) === swap.from) this.#applyTo(view, swap);
+    }
+    this.#view = view;
+    return view;
   }
 
   #branchOf(listing: RefListing | null): RefName {

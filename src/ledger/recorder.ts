@@ -108,7 +108,7 @@ export class Recorder {
       const outcome = await this.#parts.push({
         swap: { ref: current.branch, from: current.tip, to: built.commit.oid },
         objects: built.objects,
-        priority: 'record',
+        step: 'swap.record',
       });
       if (outcome.kind === 'won') {
         this.#parts.emit('result.recorded', { tasks: built.taskIds.length, commit: built.commit.oid });
@@ -133,7 +133,7 @@ export class Recorder {
     const outcomes = await Promise.all(
       settled.map(({ taskId, oid }) => {
         const ref: RefName = taskRef(this.#parts.reader.namespace, taskId);
-        return this.#parts.push({ swap: { ref, from: oid, to: null }, objects: [], priority: 'delete' });
+        return this.#parts.push({ swap: { ref, from: oid, to: null }, objects: [], step: 'swap.delete' });
       }),
     );
     const deleted = outcomes.filter(({ kind }) => kind === 'won').length;

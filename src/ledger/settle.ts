@@ -25,19 +25,20 @@ export const MAX_RESENDS = 3;
 /**
  * One try at settling these swaps, each ref at most once.
  * @param readFirst true when an earlier try may have been applied: nothing is sent before the refs were read.
+ * @param send the one way out: pushes these swaps, as `Repository.swapRefs` does.
  * @param onUnclear told before each read-back.
  * @throws GitError when the remote could not be reached or gave no answer: then nothing is known, and a later call with
  *   `readFirst` must find out. What was settled before stays in `outcomes`.
  */
 export async function settleSwaps(
-  repository: Repository,
+  repository: Pick<Repository, 'listRefs'>,
   swaps: readonly RefSwap[],
   outcomes: Map<RefName, SwapOutcome>,
   options: {
     readFirst: boolean;
     signal?: AbortSignal;
     onUnclear: (reasons: string[]) => void;
-    onPush: () => Promise<void>;
+    send: (swaps: readonly RefSwap[]) => Promise<ReadonlyMap<RefName, SwapVerdict>>;
   },
 ): Promise<void> {
   let open = swaps.filter((swap) => !outcomes.has(swap.ref));
@@ -52,7 +53,9 @@ export async function settleSwaps(
       );
       for (const swap of open) {
         const current = listing.refs.get(swap.ref) ?? null;
-        if (current === swap.to) outcomes.set(swap.ref, { kind: 'won' });
+        // That a ref is gone is no more certain than that it is elsewhere.
+        const there = current === swap.to && (swap.to !== null || rejected.has(swap.ref));
+        if (there) outcomes.set(swap.ref, { kind: 'won' });
         else if (current !== swap.from && (refusal || rejected.has(swap.ref)))
           outcomes.set(swap.ref, { kind: 'lost', current });
       }
@@ -68,8 +71,7 @@ export async function settleSwaps(
       for (const swap of open) outcomes.set(swap.ref, { kind: 'refused', reason, lasting: false });
       return;
     }
-    await options.onPush();
-    const verdicts = await repository.swapRefs(open, options.signal);
+    const verdicts = await options.send(open);
     sent += 1;
     const unclear: string[] = [];
     for (const swap of open) {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GitError } from '../../src/git/errors.ts';
 import { makeCommit, makeTree } from '../../src/git/objects.ts';
@@ -224,6 +224,40 @@ describe('a server that misbehaves', () => {
     expect((await failure(test.repository.swapRefs([{ ref: refName('refs/x/b'), from: null, to: next }]))).kind).toBe(
       'corrupt-remote',
     );
+  });
+});
+
+describe('a fetch that a push overtakes', () => {
+  it.each(['moves', 'locks'] as const)('is made again when the push %s a ref that was fetched', async (what) => {
+    const test = open();
+    const ref = refName('refs/x/a');
+    await test.repository.fetchRefs(['refs/heads/main']);
+    const [first, second] = [await state(test, 'first'), await state(test, 'second')];
+    await test.repository.swapRefs([{ ref, from: null, to: first }]);
+    // From another worker, so that this fetch has something to bring.
+    const theirs = await commitFiles(path, { c: '3' });
+    await git(path, ['update-ref', ref, theirs]);
+    const mirror = dir.sub('clone', 'refs/remote/x/a');
+    server.onRequest = async ({ kind, number }) => {
+      // The second listing is that of the second try: by then the push is through.
+      if (kind === 'ls-refs' && number === 2) rmSync(`${mirror}.lock`, { force: true });
+      if (kind !== 'fetch' || number > 1) return undefined;
+      if (what === 'moves') await git(dir.sub('clone'), ['update-ref', 'refs/remote/x/a', second]);
+      else writeFileSync(`${mirror}.lock`, '');
+      return undefined;
+    };
+    server.resetCounts();
+    await test.repository.fetchRefs(['refs/heads/main', 'refs/x/*']);
+    expect(server.counts['ls-refs']).toBe(2);
+    expect(readFileSync(mirror, 'utf8').trim()).toBe(theirs);
+  });
+
+  it('is given up when the lock stays', async () => {
+    const test = open();
+    await test.repository.fetchRefs(['refs/heads/main']);
+    await commitFiles(path, { c: '3' });
+    writeFileSync(dir.sub('clone', 'refs/remote/heads/main.lock'), '');
+    expect((await failure(test.repository.fetchRefs(['refs/heads/main']))).kind).toBe('corrupt-local');
   });
 });
 

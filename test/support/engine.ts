@@ -170,20 +170,22 @@ export class PrivateEngine {
     throw new Error(`the container of ${taskId} ended without printing ${text}`);
   }
 
-  /** Containers that carry one of our labels, in any state. */
-  async countLeftovers(): Promise<number> {
-    const filters = encodeURIComponent(JSON.stringify({ label: [LABEL.grid] }));
+  /** Containers that carry one of our labels, in any state. @param gridId of this grid only */
+  async countLeftovers(gridId?: string): Promise<number> {
+    const label = gridId === undefined ? LABEL.grid : `${LABEL.grid}=${gridId}`;
+    const filters = encodeURIComponent(JSON.stringify({ label: [label] }));
     const { body } = await this.api<unknown[]>('GET', `/containers/json?all=true&filters=${filters}`);
     return body.length;
   }
 
-  /** What containers leave on this machine outside of the engine's own list: processes that hold them, and mounts. */
+  /**
+   * What containers leave on this machine outside of the engine's own list: processes that hold them, and mounts. A layer
+   * that a daemon was just making when it was killed stays mounted, and is no container's.
+   */
   async remains(): Promise<string[]> {
     const shims = await this.#processes('containerd-shim');
-    return [
-      ...shims.map((pid) => `process ${pid}`),
-      ...(await this.#mounts()).filter((path) => path !== this.dataRoot),
-    ];
+    const mounts = (await this.#mounts()).filter((path) => path !== this.dataRoot && !path.endsWith('-init/merged'));
+    return [...shims.map((pid) => `process ${pid}`), ...mounts];
   }
 
   #path(name: string): string {

@@ -14,7 +14,7 @@ import type { ContainerState, Containers } from './containers.ts';
 import { orAborted } from './deadline.ts';
 import { isConnectionLoss } from './engine.ts';
 import type { EngineFacts } from './engine-facts.ts';
-import { fuller, TaskOutput } from './task-output.ts';
+import { fuller, joined, TaskOutput } from './task-output.ts';
 import { UsageMeter } from './usage.ts';
 import { followUsage } from './usage-stream.ts';
 import { decideVerdict, type RunFacts } from './verdict.ts';
@@ -76,7 +76,14 @@ export interface RunStart {
   adopted: boolean;
 }
 
-type Ending = { state: ContainerState | null; missing: string | null; interrupted: boolean };
+interface Ending {
+  state: ContainerState | null;
+  missing: string | null;
+  /** The connection to the engine was lost at some time. */
+  interrupted: boolean;
+  /** Its end was told as it happened, on a connection that had stood since the start. */
+  watched: boolean;
+}
 
 export class DockerRun implements Run {
   readonly key: RunKey;
@@ -158,20 +165,22 @@ export class DockerRun implements Run {
     const { containerId } = this.#start;
     let wait = this.#start.ended;
     let interrupted = false;
+    /** Whoever takes a container up that has ended was not there, like somebody whose connection was lost. */
+    let sawItRun = !this.#start.adopted;
     let pauseMs = RECONNECT_FIRST_MS;
-    if (this.#start.startError !== null) return { state: null, missing: null, interrupted };
+    const gone = (missing: string | null): Ending => ({ state: null, missing, interrupted, watched: false });
+    if (this.#start.startError !== null) return gone(null);
     for (;;) {
       try {
         if (wait !== null && (await this.#untilEnded(wait)) === 'seen') interrupted = true;
         const found = await this.#whileAlive(containers.inspect(containerId));
-        if (found === null) return { state: null, missing: 'the container is gone', interrupted };
-        if (found.state.status === 'created') {
-          return { state: null, missing: 'the container was never started', interrupted };
-        }
+        if (found === null) return gone('the container is gone');
+        if (found.state.status === 'created') return gone('the container was never started');
         if (found.state.status === 'ended') {
           this.#over.abort(); // before any pause: a time limit that passes from now on was not what ended it
-          return await this.#settle(found.state, interrupted);
+          return await this.#settle(found.state, { interrupted, watched: sawItRun && !interrupted });
         }
+        sawItRun = true;
         if (wait !== null) await clock.sleep(RECHECK_MS, this.#lifetime.signal);
         this.#timeLimit ??= this.#enforceTimeLimit();
         this.#scriptWatch ??= this.#watchScript();
@@ -214,14 +223,14 @@ export class DockerRun implements Run {
   }
 
   /** Looks once more where the engine may not yet know why a process was killed, or that it is removing the container. */
-  async #settle(state: ContainerState, interrupted: boolean): Promise<Ending> {
-    const ending = { state, missing: null, interrupted };
+  async #settle(state: ContainerState, seen: Pick<Ending, 'interrupted' | 'watched'>): Promise<Ending> {
+    const ending: Ending = { state, missing: null, ...seen };
     const unexplained = state.exitCode === KILLED_EXIT_CODE && !state.oomKilled && this.#stopReason === null;
     if (!unexplained) return ending;
     await this.#context.clock.sleep(UNEXPLAINED_KILL_MS, this.#lifetime.signal);
     try {
       const again = await this.#context.containers.inspect(this.#start.containerId);
-      if (again === null) return { state: null, missing: 'the container was killed and removed', interrupted };
+      if (again === null) return { ...ending, state: null, missing: 'the container was killed and removed' };
       return { ...ending, state: again.state };
     } catch {
       return ending; // what was seen before still holds
@@ -229,7 +238,7 @@ export class DockerRun implements Run {
   }
 
   async #describe(
-    { state, missing, interrupted }: Ending,
+    { state, missing, interrupted, watched }: Ending,
     seen: { ranMs: number; finishedWallMs: number; endedAt: number },
   ): Promise<RunEnd> {
     const start = this.#start;
@@ -241,6 +250,8 @@ export class DockerRun implements Run {
     const ranMs = started ? engineMs : null;
     const exitCode = started ? (state?.exitCode ?? null) : null;
     const stopReason = exitCode !== null && this.#endedInTime(engineMs) ? null : this.#stopReason;
+    const testimony =
+      watched || !started ? null : await this.#context.facts.testimony(start.containerId, state?.startedAtMs ?? null);
     const facts: RunFacts = {
       stopReason,
       exitCode,
@@ -249,7 +260,7 @@ export class DockerRun implements Run {
       missing,
       bootstrapFailure: this.#scriptLost ? 'incomplete' : readBootstrapFailure(exitCode, stderr.bytes, start.nonce),
       initFailure: readInitFailure(exitCode, stderr.bytes),
-      engineRestarted: interrupted && started && stopReason === null && (await this.#endedByEngine(state)),
+      engineRestarted: stopReason === null && testimony?.keptContainer === false,
       interrupted,
       adopted: start.adopted,
       ranMs,
@@ -261,6 +272,7 @@ export class DockerRun implements Run {
       verdict: decideVerdict(facts),
       stdout,
       stderr,
+      ...(testimony?.sawEnd === false ? { outputIsCut: true } : {}),
       startedAtMs: start.startedAtMs,
       finishedAtMs: start.adopted ? (state?.finishedAtMs ?? seen.finishedWallMs) : seen.finishedWallMs,
       timingsMs: { pull: null, start: start.startMs, run: ranMs, collect: null },
@@ -273,10 +285,6 @@ export class DockerRun implements Run {
   #endedInTime(ranMs: number): boolean {
     if (this.#stopReason !== 'timeout' || this.#signal === 'taken') return false;
     return this.#signal === 'none' || ranMs < this.#start.timeoutMs;
-  }
-
-  async #endedByEngine(state: ContainerState | null): Promise<boolean> {
-    return !(await this.#context.facts.keptContainer(this.#start.containerId, state?.startedAtMs ?? null));
   }
 
   async #collectOutput(missing: boolean, interrupted: boolean, endedAt: number) {
@@ -292,7 +300,8 @@ export class DockerRun implements Run {
     if (stored === null) return { stdout, stderr };
     await Promise.race([stored.over, clock.sleep(STORED_OUTPUT_LIMIT_MS, this.#lifetime.signal)]);
     stored.close();
-    return { stdout: fuller(stdout, stored.stdout()), stderr: fuller(stderr, stored.stderr()) };
+    const both = interrupted ? joined : fuller;
+    return { stdout: both(stdout, stored.stdout()), stderr: both(stderr, stored.stderr()) };
   }
 
   /** @returns null when the engine has none to give; what is there already has to do then. */

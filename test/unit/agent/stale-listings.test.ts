@@ -127,6 +127,23 @@ describe('a listing from before', () => {
     await stop(worker);
   });
 
+  it('the result, answered after it, does not make the worker reach for the claim again', async () => {
+    const g = await grid({ t: { script: 'sleep 50' } });
+    const worker = await g.startWorker('a', { settings: { ...QUIET, recordDelayMs: 600 } });
+    await until('the task to run', () => worker.engine.starts.length === 1);
+    const now = worker.repository.listRefs.bind(worker.repository);
+    worker.repository.listRefs = async (prefixes) => {
+      const listing = await now(prefixes);
+      await until('the result', () => worker.events.named('result.acknowledged').length === 1);
+      return listing;
+    };
+    await until('the record', async () => (await g.record('t')) !== null);
+    expect(worker.events.named('task.claimed')).toHaveLength(1);
+    expect(worker.events.named('task.fenced')).toEqual([]);
+    expect(worker.events.named('swap.settled').filter(({ outcome }) => outcome !== 'won')).toEqual([]);
+    await stop(worker);
+  });
+
   it('its registration does not make a node believe that it was declared dead', async () => {
     const g = await grid({ t: { script: 'sleep 600' } });
     let past: Refs | null = null;

@@ -435,4 +435,60 @@ describe('a worker', () => {
       message: 'no such program',
     });
   });
+
+  it('survives a start at which nothing can be pushed, with a container to take up again', async () => {
+    const g = await grid();
+    const engine = new StubEngine(systemClock);
+    await g.queue({ work: { script: 'sleep 1500' } });
+    let dead = false;
+    await g.startWorker('a', {
+      engine,
+      prepare: (repository) => {
+        const list = repository.listRefs.bind(repository);
+        const swap = repository.swapRefs.bind(repository);
+        repository.listRefs = (prefixes) => (dead ? new Promise(() => undefined) : list(prefixes));
+        repository.swapRefs = (swaps) => (dead ? new Promise(() => undefined) : swap(swaps));
+      },
+    });
+    await until('the task to run', () => engine.starts.length === 1);
+    dead = true;
+    let failing = true;
+    const second = await g.startWorker('a', {
+      engine,
+      prepare: (repository) => {
+        repository.onPush = () => (failing ? 'lost-request' : 'none');
+      },
+    });
+    // The registration and the adoption both fail, in one push; a rejection that nobody looks at would end the process.
+    await until('the first tries to fail', () => second.events.named('push.failed').length > 0);
+    failing = false;
+    await until('the record', async () => (await g.record('work')) !== null);
+    expect(await g.record('work')).toMatchObject({ status: 'success', attempt: 1 });
+    expect(engine.starts).toHaveLength(1);
+    await stop(second);
+  });
+
+  it('cleans up after a recorder that died, although a dead node that nobody reads comes first in the order', async () => {
+    const g = await grid();
+    await g.queue({ one: { script: 'exit 0' } });
+    // Refs of recorded tasks stay, as after a crash between the two steps.
+    const first = await g.startWorker('a', {
+      untilIdle: true,
+      prepare: (repository) => {
+        repository.onPush = (swaps) => (swaps.some(({ to }) => to === null) ? 'refused' : 'none');
+      },
+    });
+    await first.done;
+    expect(g.taskRefs()).toEqual(['refs/dgrid/tasks/one']);
+    // Nodes that look alive and never speak again; some of them come before b in any order.
+    for (let number = 0; number < 8; number += 1) {
+      const dead = await g.startWorker(`dead-${number}`);
+      await until('it to register', () => dead.events.named('node.registered').length > 0);
+      dead.repository.onPush = () => 'lost-request';
+      await stop(dead);
+    }
+    const worker = await g.startWorker('b', { settings: { nodeTtlMs: 300 } });
+    await until('the ref to go', () => g.taskRefs().length === 0);
+    await stop(worker);
+  });
 });
