@@ -34,6 +34,11 @@ export class Fleet {
     return worker;
   }
 
+  /** The present life of each, or the last one while the next is on its way. */
+  get lives(): WorkerProcess[] {
+    return [...this.#workers.values()];
+  }
+
   async ready(name: string): Promise<void> {
     const worker = this.worker(name);
     await until(`${name} to be ready`, () => this.#ready.has(worker) || worker.ended, READY_LIMIT_MS);
@@ -66,7 +71,7 @@ export class Fleet {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#workers.values()].map((worker) => worker.stop('SIGKILL')));
+    await Promise.all(this.lives.map((worker) => worker.stop('SIGKILL')));
   }
 
   #start(name: string): void {
