@@ -9,6 +9,8 @@ import { PrivateEngine } from '../support/engine.ts';
 import { type EngineCall, EngineProxy } from '../support/engine-proxy.ts';
 import { git } from '../support/git.ts';
 import { GitServer } from '../support/git-server.ts';
+import { mustBeRight } from '../support/must-be-right.ts';
+import { ServerHistory } from '../support/oracle/server-history.ts';
 import { TestRegistry } from '../support/registry.ts';
 import { atScale } from '../support/scale.ts';
 import { seeded } from '../support/seeded.ts';
@@ -82,9 +84,11 @@ async function killAgainAndAgain(name: string, liveRestore: boolean): Promise<Fi
   const proxy = await EngineProxy.start(`${engine.directory}/proxy`, engine.socketPath);
   onTestFinished(() => proxy.stop());
   const repo = new TaskRepository(await server.createRepository(name));
+  const history = await ServerHistory.install(repo.path);
   await repo.commit({ 'README.md': 'x' }, 'begin');
-  const start = (): WorkerProcess =>
-    WorkerProcess.start({
+  const lives: WorkerProcess[] = [];
+  const start = (): WorkerProcess => {
+    const life = WorkerProcess.start({
       directory: directory.path,
       name,
       repoUrl: server.url(name),
@@ -94,9 +98,13 @@ async function killAgainAndAgain(name: string, liveRestore: boolean): Promise<Fi
         MAX_TAKEOVERS: '50',
         HEARTBEAT_INTERVAL: '1',
         ENGINE_CALL_TIMEOUT: '15',
+        LOG_LEVEL: 'debug',
         ALLOWED_IMAGES: `busybox:stable,${registry.address}/killed/*`,
       },
     });
+    lives.push(life);
+    return life;
+  };
   let worker = start();
   onTestFinished(() => void worker.stop('SIGKILL'));
   await worker.logged('engine.ready');
@@ -193,6 +201,7 @@ async function killAgainAndAgain(name: string, liveRestore: boolean): Promise<Fi
   ];
   const lines = (await git(repo.path, added)).split('\n').filter((line) => line.endsWith('.json'));
   expect(lines).toHaveLength(figures.tasks);
+  await mustBeRight(history, lives);
   return figures;
 }
 
@@ -206,7 +215,7 @@ describe('an engine that is killed while tasks run', () => {
     console.info(
       `engine killed (${mode}): ${KILLS} kills (${kills.join(', ')}), ${figures.workersKilled} workers killed with it, ` +
         `${figures.tasks} tasks with 1 true record each, ${figures.ranOn} ran on and told their result, ` +
-        `${figures.triedAgain} tried again, ${figures.cut} marked as cut, 0 containers, processes and mounts left, ` +
+        `${figures.triedAgain} tried again, ${figures.cut} marked as cut, 0 containers, shim processes and tmpfs mounts left, 0 rules broken, ` +
         `slowest recovery ${(figures.slowestMs / 1000).toFixed(1)} s after the engine was back`,
     );
   });
