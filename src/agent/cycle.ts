@@ -237,7 +237,8 @@ export class Cycle {
     }
     // Left over by a recorder that died before its deletions: whoever comes first in the order cleans up. So does whoever
     // leaves: a claim that it has just handed back may have come after the record, and it may be the last one here.
-    if (rank === 0 || options.last) await recorder.sweep(settledRefs(view, (claim) => membership.isOrphan(view, claim)));
+    if (rank === 0 || options.last)
+      await recorder.sweep(settledRefs(view, (claim) => membership.isOrphan(view, claim)));
   }
 
   /** Tasks queued or claimed that somebody still has to finish. */

@@ -184,8 +184,11 @@ export class PrivateEngine {
    * it, and offers nobody a way to remove it.
    */
   async remains(): Promise<string[]> {
-    const shims = await this.#processes('containerd-shim');
-    return [...shims.map((pid) => `process ${pid}`), ...(await this.#mounts('tmpfs'))];
+    const shims = (await this.#processes('containerd-shim')).map(async (pid) => {
+      const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+      return `shim of ${/\0-id\0([^\0]*)/.exec(line)?.[1] ?? `process ${pid}`}`;
+    });
+    return [...(await Promise.all(shims)), ...(await this.#mounts('tmpfs'))];
   }
 
   #path(name: string): string {
