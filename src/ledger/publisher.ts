@@ -78,6 +78,8 @@ export class Publisher {
   #running: Promise<void> | null = null;
   /** Monotonic starts of the pushes within the last minute. */
   #recentPushesMs: number[] = [];
+  /** Refs whose lock was told of. */
+  readonly #locked = new Set<RefName>();
   failedPushes = 0;
 
   /** @param parts.signal aborts everything, also what is under way: only for the last second of a shutdown. */
@@ -190,6 +192,7 @@ export class Publisher {
           settled_ms: this.#clock.wallMs(),
         });
         if (!outcome) continue;
+        this.#tellLock(request.swap.ref, outcome);
         this.#onSettled(request, outcome);
         request.resolve(outcome);
       }
@@ -206,6 +209,18 @@ export class Publisher {
     const steps = batch.flatMap(({ swap, step }) => (refs.has(swap.ref) ? [step] : []));
     const parts = { clock: this.#clock, emit: this.#emit };
     return durably(parts, steps, { swaps: swaps.length }, () => this.#repository.swapRefs(swaps, this.#signal));
+  }
+
+  /** Once, until the ref moves again. */
+  #tellLock(ref: RefName, outcome: SwapOutcome): void {
+    if (outcome.kind !== 'refused' || outcome.lasting) {
+      this.#locked.delete(ref);
+      return;
+    }
+    if (this.#locked.has(ref)) return;
+    this.#locked.add(ref);
+    const remedy = `if no git runs in the repository on the host, remove the file ${ref}.lock in it, or packed-refs.lock`;
+    this.#emit('ref.locked', { ref, reason: outcome.reason, remedy });
   }
 
   async #waitForBudget(): Promise<void> {

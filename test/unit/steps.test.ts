@@ -68,7 +68,7 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
   // Attaching and waiting are asked for with POST too, and change nothing.
   'executor/docker/containers.ts': { POST: 5, DELETE: 1 },
   // Parts of steps that are made in local-clone.ts.
-  'git/clone-directory.ts': { mkdir: 1, rm: 2, writeFile: 1 },
+  'git/clone-directory.ts': { mkdir: 2, rename: 2, rm: 4, writeFile: 1 },
   'git/cli-repository.ts': { 'git push': 1 },
   // `update-ref` and `gc` keep a cache small: whatever a death leaves of them, the clone is sound or is made anew.
   'git/local-clone.ts': {
@@ -78,6 +78,7 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
     'git index-pack': 1,
     'git update-ref': 1,
     'git gc': 1,
+    writeFile: 1,
   },
   'host/machine-id.ts': { writeStateFile: 1 },
   'host/quota.ts': { copyFile: 1, writeStateFile: 1 },
@@ -87,6 +88,7 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
 
 /** Calls where a death leaves nothing that anybody has to put right, and why. */
 const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = {
+  'git/clone-frame.ts': { calls: { open: 1 }, why: 'opened to be read' },
   'agent/assemble.ts': { calls: { rm: 1, writeStateFile: 1 }, why: 'a probe of the state directory that nobody reads' },
   'worker.ts': { calls: { mkdir: 1 }, why: 'the state directory itself: made again' },
   'host/instance-lock.ts': {
