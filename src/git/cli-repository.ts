@@ -9,6 +9,7 @@ import type { Emit } from '../observe/events.ts';
 import { withRetry } from '../retry.ts';
 import type { Clock, RandomFraction } from '../runtime.ts';
 import { BrokenRefs, explainBrokenListing, objectRefused, refsBlamed } from './broken-refs.ts';
+import { parseFetchCapabilities, parsePushCapabilities, type RemoteCapabilities } from './capabilities.ts';
 import type { CloneIdentity } from './clone-directory.ts';
 import { remoteAccess } from './credentials.ts';
 import { GitError, RETRYABLE } from './errors.ts';
@@ -131,6 +132,23 @@ export class CliRepository implements Repository {
   async check(signal?: AbortSignal): Promise<void> {
     await this.#ensureClone(signal);
     await this.#clone.check(signal);
+  }
+
+  /** What the remote says it can do. @param probe a ref that does not exist. @throws GitError */
+  async capabilities(probe: RefName, signal?: AbortSignal): Promise<RemoteCapabilities> {
+    await this.#ensureClone(signal);
+    const { stderr } = await this.#listOnce([], true, signal);
+    const access = await remoteAccess(this.address, this.#options.settings);
+    const asked = await this.#clone.run(
+      ['push', '--dry-run', '--porcelain', '--no-verify', '--', REMOTE, `:${probe}`],
+      {
+        environment: { ...access, variables: { ...access.variables, GIT_TRACE_PACKET: '1' } },
+        config: [[`remote.${REMOTE}.url`, this.address.url]],
+        signal,
+        anyExit: true,
+      },
+    );
+    return { fetch: parseFetchCapabilities(stderr), push: parsePushCapabilities(asked.stderr) };
   }
 
   /** Throws the clone away and makes an empty one; what is needed must be fetched again. @throws GitError */
