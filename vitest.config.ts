@@ -14,6 +14,8 @@ export default defineConfig({
           hookTimeout: 180_000,
           // Real engines and processes share two cores: one file at a time keeps the timings honest.
           fileParallelism: false,
+          // Within a file, what mostly waits may do so together.
+          maxConcurrency: 8,
         },
       },
     ],

@@ -1,27 +1,48 @@
-import { simulate } from '../test/simulation/simulation.ts';
+/**
+ * `npm run simulate -- --seeds N --from S`: runs simulated grids, and says which seeds the oracle objects to.
+ * `npm run simulate -- --trace SEED` tells one of them event by event.
+ */
+import { parseArgs } from 'node:util';
+import { runSeeds } from '../test/simulation/seed-runner.ts';
+import { type SimulationOutcome, simulate } from '../test/simulation/simulation.ts';
 
-const from = Number(process.argv[2] ?? 1),
-  n = Number(process.argv[3] ?? 10),
-  trace = process.argv[4] === 'trace';
-const t = performance.now();
-let ev = 0,
-  bad = 0,
-  starts = 0;
-const rules: Record<string, number[]> = {};
-let maxSettle = 0;
-for (let s = from; s < from + n; s++) {
-  const o = await simulate(s, trace ? console.log : undefined);
-  ev += o.events;
-  starts += o.figures.starts;
-  maxSettle = Math.max(maxSettle, o.settledAfterMs ?? 0);
-  if (o.violations.length) {
-    bad++;
-    for (const v of o.violations) (rules[v.rule] ??= []).push(s);
-    if (bad <= 5 || trace) console.log('seed', s, o.violations.slice(0, 4));
-  }
+const PROGRESS_EVERY_MS = 10_000;
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '1000' },
+    from: { type: 'string', default: '1' },
+    trace: { type: 'string' },
+  },
+});
+
+if (values.trace !== undefined) {
+  const outcome = await simulate(wholeNumber('--trace', values.trace), (line) => console.log(line));
+  console.log(describe(outcome));
+  process.exitCode = outcome.violations.length > 0 ? 1 : 0;
+} else {
+  let toldMs = performance.now();
+  const range = { from: wholeNumber('--from', values.from), count: wholeNumber('--seeds', values.seeds) };
+  const report = await runSeeds(range, (done) => {
+    if (performance.now() - toldMs < PROGRESS_EVERY_MS) return;
+    toldMs = performance.now();
+    console.error(`${done} of ${range.count}`);
+  });
+  for (const failure of report.failures) console.log(describe(failure));
+  const { failures, ms, ...figures } = report;
+  console.log(
+    JSON.stringify({ ...figures, failed: failures.length, seedsPerSecond: Math.round((report.seeds * 1000) / ms) }),
+  );
+  process.exitCode = failures.length > 0 ? 1 : 0;
 }
-const ms = performance.now() - t;
-console.log(
-  { n, bad, ms, perSecond: n / (ms / 1000), ev, starts, maxSettle },
-  Object.fromEntries(Object.entries(rules).map(([k, v]) => [k, [new Set(v).size, [...new Set(v)].slice(0, 8)]])),
-);
+
+function describe({ seed, violations, figures, settledAfterMs, digest }: SimulationOutcome): string {
+  const lines = violations.map(({ rule, ref, message }) => `  ${rule} ${ref ?? ''}: ${message}`);
+  const rest = settledAfterMs === null ? 'never at rest' : `at rest after ${Math.round(settledAfterMs)} ms`;
+  return [`seed ${seed}: ${rest}, ${figures.starts} starts, digest ${digest}`, ...lines].join('\n');
+}
+
+function wholeNumber(name: string, text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new Error(`${name} takes a whole number, not ${text}`);
+  return Number(text);
+}

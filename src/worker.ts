@@ -58,7 +58,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   const release = async (): Promise<unknown> => Promise.all([http?.close(), lock.release()]);
   try {
     const randomHex: RandomHex = systemRandomHex;
-    const machine = await machineId({ stateDir, randomHex });
+    const machine = await machineId({ stateDir, randomHex, clock, emit });
     const repository = openRepository(settings, options);
     const executor =
       options.executor ??
@@ -84,7 +84,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
         executor,
         sensors,
         quota,
-        outbox: new FileOutbox(join(stateDir, 'outbox'), emit),
+        outbox: new FileOutbox(join(stateDir, 'outbox'), { clock, emit }),
         retry: retryOf(settings, clock, emit, systemRandomFraction),
         clock,
         randomHex,

@@ -24,10 +24,15 @@ import { Loop } from './loop.ts';
 import { FatalError, type JoinParts, join, rejoin } from './startup.ts';
 import type { TaskRunner } from './task-runner.ts';
 
-/** Bounds of the steps of a shutdown, beyond the grace time for tasks. */
+/** Bounds of the steps of a shutdown, beyond the grace time for tasks, and of all of them together. */
 const STOP_CONTAINERS_MS = 30_000;
 const PUBLISH_MS = 30_000;
 const GOODBYE_MS = 15_000;
+const LEAVING_MS = 110_000;
+/** What is left to such a step once somebody has asked twice. */
+const HURRIED_STOP_MS = 15_000;
+const HURRIED_PUBLISH_MS = 10_000;
+const HURRIED_GOODBYE_MS = 5_000;
 const MIN_NUDGE_MS = 50;
 /** A clone that is damaged again so soon after it was replaced has another cause than itself. */
 const REBUILD_PAUSE_MS = 60_000;
@@ -73,6 +78,8 @@ export class Agent {
   #nudgeTimer = new AbortController();
   #stopRequested = false;
   #fatal: Error | null = null;
+  /** When the worker will be gone, whatever does not answer; monotonic. */
+  #leaveByMs = Number.POSITIVE_INFINITY;
   #state: 'starting' | 'running' | 'draining' | 'stopped' = 'starting';
 
   constructor(parts: AgentParts) {
@@ -246,7 +253,7 @@ export class Agent {
     emit('node.fenced', { incarnation: this.#parts.membership.incarnation });
     gate.close('registration', 'this node was declared dead and is registering again');
     runner.stopAll('fenced');
-    await runner.idle();
+    await this.#within(STOP_CONTAINERS_MS, runner.idle(), HURRIED_STOP_MS);
     const held = [...book.held.values()];
     for (const claim of held) if (claim.stage !== 'publishing') book.drop(claim);
     await rejoin(joinParts);
@@ -270,31 +277,39 @@ export class Agent {
     emit('worker.stopping', { running: runner.activeCount });
     this.#nudgeTimer.abort();
     // A host that accepts and never answers must not hold up the rest.
-    await this.#within(PUBLISH_MS, this.#polling.stop(), this.#hurry.signal);
-    await this.#within(this.#parts.shutdownGraceMs, runner.idle(), this.#hurry.signal);
+    this.#leaveByMs = clock.monotonicMs() + this.#parts.shutdownGraceMs + LEAVING_MS;
+    await this.#within(PUBLISH_MS, this.#polling.stop(), 0);
+    await this.#within(this.#parts.shutdownGraceMs, runner.idle(), 0);
     runner.stopAll('handed-back');
-    await this.#within(STOP_CONTAINERS_MS, runner.idle());
-    // Claims that were won and never started.
-    const unstarted = [...book.held.values()].filter(({ stage }) => stage !== 'publishing');
-    const handedBack = unstarted.map((claim) =>
+    await this.#within(STOP_CONTAINERS_MS, runner.idle(), HURRIED_STOP_MS);
+    // Claims that were won and never started, and those whose containers could not be stopped.
+    const left = [...book.held.values()].filter(({ stage }) => stage !== 'publishing');
+    const handedBack = left.map((claim) =>
       book
-        .putBack(claim, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false })
+        .putBack(claim, {
+          waitReason: 'handed-back',
+          delayMs: 0,
+          failed: false,
+          started: runner.hasStarted(claim.taskId),
+        })
         .catch(() => undefined),
     );
-    await this.#within(PUBLISH_MS, Promise.all([...handedBack, book.publishOutbox()]));
+    await this.#within(PUBLISH_MS, Promise.all([...handedBack, book.publishOutbox()]), HURRIED_PUBLISH_MS);
     if (membership.registered && !this.#hurry.signal.aborted) {
       // Nobody else may be there to record what was just finished.
       await this.#within(
         PUBLISH_MS,
         cycle.finalRecording(leaving.signal).catch((error: unknown) => emit('poll.failed', { err: error })),
+        0,
       );
     }
-    await this.#within(GOODBYE_MS, this.#beating.stop());
+    await this.#within(GOODBYE_MS, this.#beating.stop(), HURRIED_GOODBYE_MS);
     await this.#within(
       GOODBYE_MS,
       membership.goodbye().catch((error: unknown) => emit('node.heartbeat-failed', { err: error })),
+      HURRIED_GOODBYE_MS,
     );
-    await this.#within(GOODBYE_MS, publisher.drained());
+    await this.#within(GOODBYE_MS, publisher.drained(), HURRIED_GOODBYE_MS);
     // What is still under way is given up, or it would keep the process alive. Results wait in the outbox.
     abortPublishing();
     leaving.abort();
@@ -310,11 +325,17 @@ export class Agent {
     this.#state = 'stopped';
   }
 
-  /** Waits for `work`, but no longer than `boundMs`, nor past `cut`. */
-  async #within(boundMs: number, work: Promise<unknown>, cut?: AbortSignal): Promise<void> {
+  /** Waits for `work`, but no longer than `boundMs`, nor than `hurriedMs` after the second request to stop. */
+  async #within(boundMs: number, work: Promise<unknown>, hurriedMs: number): Promise<void> {
+    const { clock } = this.#parts;
+    const hurry = this.#hurry.signal;
     const done = new AbortController();
-    const bound = this.#parts.clock.sleep(boundMs, cut ? AbortSignal.any([done.signal, cut]) : done.signal);
-    await Promise.race([work.finally(() => done.abort()), bound]);
+    const leftMs = Math.max(0, Math.min(boundMs, this.#leaveByMs - clock.monotonicMs()));
+    const bound = async (): Promise<void> => {
+      await clock.sleep(leftMs, AbortSignal.any([done.signal, hurry]));
+      if (hurry.aborted && !done.signal.aborted) await clock.sleep(Math.min(leftMs, hurriedMs), done.signal);
+    };
+    await Promise.race([work.finally(() => done.abort()), bound()]);
     done.abort();
   }
 }

@@ -17,6 +17,7 @@ import { GridReader } from '../ledger/grid-view.ts';
 import { Membership } from '../ledger/membership.ts';
 import { type Namespace, namespaceOf } from '../ledger/names.ts';
 import { Observations } from '../ledger/observations.ts';
+import { OrderedRepository } from '../ledger/ordered-repository.ts';
 import type { Outbox } from '../ledger/outbox.ts';
 import { Publisher, type Retry } from '../ledger/publisher.ts';
 import { Recorder } from '../ledger/recorder.ts';
@@ -78,7 +79,8 @@ export interface Worker {
 
 export function assemble(options: AssembleOptions): Worker {
   const { settings, ports, namespace } = options;
-  const { clock, emit, executor, outbox, quota, randomHex, repository } = ports;
+  const { clock, emit, executor, outbox, quota, randomHex } = ports;
+  const repository = new OrderedRepository(ports.repository, clock);
   const { nodeId } = settings;
   // Aborted at the very end of a shutdown: publishing is what the steps before wait for.
   const publishing = new AbortController();
@@ -100,7 +102,6 @@ export function assemble(options: AssembleOptions): Worker {
       if (outcome.kind === 'won') reader.apply(swap);
     },
     onFailed: (error) => agent.noteFailure(error),
-    replacedByNow: () => reader.replacedByNow(),
   });
   const push = publisher.push.bind(publisher);
   const gate = new Gate();
@@ -149,7 +150,9 @@ export function assemble(options: AssembleOptions): Worker {
     clonePath: settings.repoPath.startsWith(settings.stateDir) ? settings.stateDir : dirname(settings.repoPath),
     reconcile: async () => {
       // Before it has joined, the worker's own containers wait to be taken up again.
-      if (agent.state === 'running') await discardLeftovers({ runner, emit }, await executor.findRuns(nodeId));
+      if (agent.state !== 'running') return false;
+      await discardLeftovers({ runner, emit }, await executor.findRuns(nodeId));
+      return true;
     },
     probeStateDir: async () => {
       const path = join(settings.stateDir, 'probe');

@@ -94,7 +94,7 @@ export class Cycle {
   /** One last look before leaving, so that what this worker finished is recorded even if nobody else is there. */
   async finalRecording(signal: AbortSignal): Promise<void> {
     const view = await this.#second(signal);
-    await this.#record(view);
+    await this.#record(view, { last: true });
   }
 
   async #look(signal: AbortSignal | undefined): Promise<GridView> {
@@ -153,6 +153,8 @@ export class Cycle {
   }
 
   #start(claims: readonly HeldClaim[]): void {
+    // Declared dead: what was won until now is dropped, and would only have to be stopped.
+    if (this.#parts.gate.isClosedBy('registration')) return;
     for (const claim of claims) this.#parts.runner.start(claim);
   }
 
@@ -178,9 +180,9 @@ export class Cycle {
   }
 
   #candidates(view: GridView): Candidate[] {
-    const { clock, membership, nodeId, nodeLabels, observations, specs } = this.#parts;
+    const { clock, membership, nodeId, nodeLabels, observations, runner, specs } = this.#parts;
     const now = clock.monotonicMs();
-    return selectCandidates({
+    const candidates = selectCandidates({
       view,
       parsedOf: (file) => specs.get(file),
       isOrphan: (claim) => membership.isOrphan(view, claim),
@@ -189,6 +191,8 @@ export class Cycle {
       nodeId,
       nodeLabels,
     });
+    // In work here: a view from before its claim shows a task as free, and what was lost may still be ending.
+    return candidates.filter(({ taskId }) => !runner.isActive(taskId));
   }
 
   #fitting(candidates: readonly Candidate[], room: number): Candidate[] {
@@ -208,7 +212,8 @@ export class Cycle {
     return chosen;
   }
 
-  async #record(view: GridView): Promise<void> {
+  /** @param options.last there will be no other chance: not even a container that cannot be stopped is waited for. */
+  async #record(view: GridView, options: { last?: boolean } = {}): Promise<void> {
     const { book, clock, membership, nodeId, nodeTtlMs, observations, recorder, recordingTurn, runner, watch } =
       this.#parts;
     const now = clock.monotonicMs();
@@ -220,8 +225,8 @@ export class Cycle {
       return (watch.unchangedMs(id) ?? 0) > ttlMs;
     });
     const oldestMs = Math.max(0, ...waiting.map(({ oid }) => observations.ageMs(oid, now)));
-    const draining = this.#parts.gate.isClosedBy('draining');
-    const hurry = runner.activeCount === 0 && book.held.size === 0 && (draining || this.#inWork(view) === 0);
+    const idle = runner.activeCount === 0 && book.held.size === 0 && this.#inWork(view) === 0;
+    const hurry = options.last === true || idle;
     if (recordingTurn.isDue({ waiting: waiting.length, oldestMs, rank, tip: view.tip, hurry, nowMs: now })) {
       const outcome = await recorder.record(view);
       if (outcome.kind === 'refused') recordingTurn.refused(clock.monotonicMs());
@@ -234,8 +239,10 @@ export class Cycle {
         return;
       }
     }
-    // Left over by a recorder that died before its deletions: whoever comes first in the order cleans up.
-    if (rank === 0) await recorder.sweep(settledRefs(view, (claim) => membership.isOrphan(view, claim)));
+    // Left over by a recorder that died before its deletions: whoever comes first in the order cleans up. So does whoever
+    // leaves: a claim that it has just handed back may have come after the record, and it may be the last one here.
+    if (rank === 0 || options.last)
+      await recorder.sweep(settledRefs(view, (claim) => membership.isOrphan(view, claim)));
   }
 
   /** Tasks queued or claimed that somebody still has to finish. */

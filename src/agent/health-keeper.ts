@@ -24,6 +24,11 @@ import type { Gate } from './gate.ts';
 
 /** Cleaning that freed too little is not tried again in every cycle. */
 const HEAL_PAUSE_MS = 300_000;
+/** Before another container is tried on an engine whose disk was full. */
+const FULL_PAUSE_MS = 15_000;
+/** An engine that takes longer to answer is waited for beside the cycle, and nothing is claimed meanwhile. */
+const ENGINE_PATIENCE_MS = 3_000;
+const AWAY_PATIENCE_MS = 1_000;
 /** A nudged cycle does not measure again what was measured a moment ago. */
 const READING_MAX_AGE_MS = 2_000;
 
@@ -36,8 +41,8 @@ export interface HealthKeeperParts {
   gate: Gate;
   /** The clone's place; the engine's data directory joins it once the engine has told it. */
   clonePath: string;
-  /** Removes containers of this node that nothing here answers for: after the engine was away. */
-  reconcile: () => Promise<void>;
+  /** Removes containers of this node that nothing here answers for. @returns false when it is too early for that. */
+  reconcile: () => Promise<boolean>;
   /** Writes and removes something small in the state directory. */
   probeStateDir: () => Promise<void>;
   onDataRoot: (path: string | null) => void;
@@ -63,8 +68,16 @@ export class HealthKeeper {
   #readAtMs = Number.NEGATIVE_INFINITY;
   #healedAtMs = Number.NEGATIVE_INFINITY;
   #lastCheck: HealthReport | null = null;
+  /** Resolves with what is wrong, null when nothing is. Set while the engine is being asked. */
+  #asking: Promise<string | null> | null = null;
   /** Something may be left over on the engine that a call which failed should have removed. */
   #reconcileIsDue = false;
+  /** The engine would not remove something. */
+  #isRefused = false;
+  /** Until then the engine is not believed to have room, although it answers. */
+  #fullUntilMs = Number.NEGATIVE_INFINITY;
+  /** That the engine is away was told, and not yet that it is back. */
+  #toldAway = false;
 
   constructor(parts: HealthKeeperParts) {
     this.#parts = parts;
@@ -84,7 +97,7 @@ export class HealthKeeper {
   async check(options: { full: boolean }): Promise<void> {
     const { emit, gate } = this.#parts;
     const engineAway = gate.isClosedBy('engine');
-    const engineProblem = options.full || engineAway || this.#reconcileIsDue ? await this.#checkEngine() : null;
+    const engineProblem = options.full || engineAway || this.#reconcileIsDue ? await this.#askEngine() : null;
     const ageMs = this.#parts.clock.monotonicMs() - this.#readAtMs;
     if (options.full || ageMs >= READING_MAX_AGE_MS) await this.#checkMachine();
     if (gate.isClosedBy('state')) await this.#checkStateDir();
@@ -112,10 +125,20 @@ export class HealthKeeper {
   }
 
   engineTrouble(error: ExecutorError): void {
-    const { emit, gate } = this.#parts;
     this.#reconcileIsDue = true;
-    if (error.kind === 'engine-error') return;
-    if (!gate.isClosedBy('engine')) emit('engine.unavailable', { err: error });
+    if (error.kind === 'engine-full') this.#fullUntilMs = this.#parts.clock.monotonicMs() + FULL_PAUSE_MS;
+    if (error.kind !== 'engine-error') this.#engineAway(error);
+  }
+
+  get #isFull(): boolean {
+    return this.#parts.clock.monotonicMs() < this.#fullUntilMs;
+  }
+
+  #engineAway(error: Error): void {
+    const { emit, gate } = this.#parts;
+    // Whoever leaves closes the connection, also on a question that is still open.
+    if (!this.#toldAway && !gate.isClosedBy('draining')) emit('engine.unavailable', { err: error });
+    this.#toldAway = true;
     gate.close('engine', error.message);
   }
 
@@ -149,26 +172,63 @@ export class HealthKeeper {
     return verdict.kind === 'fits';
   }
 
+  /**
+   * An engine that hangs must not silence the whole worker, so the cycle waits a little and goes on.
+   * @returns what is wrong; null when nothing is.
+   */
+  async #askEngine(): Promise<string | null> {
+    const { clock, gate } = this.#parts;
+    const patienceMs = this.#asking
+      ? 0
+      : gate.isClosedBy('engine') && this.#lastCheck
+        ? AWAY_PATIENCE_MS
+        : ENGINE_PATIENCE_MS;
+    this.#asking ??= this.#checkEngine().finally(() => {
+      this.#asking = null;
+    });
+    const answered = new AbortController();
+    const late = clock.sleep(patienceMs, answered.signal).then(() => {
+      const text = 'the container engine takes long to answer';
+      if (!answered.signal.aborted && !gate.isClosedBy('engine')) gate.close('engine', text);
+      return text;
+    });
+    return await Promise.race([this.#asking.finally(() => answered.abort()), late]);
+  }
+
   async #checkEngine(): Promise<string | null> {
-    const { emit, executor, gate, onDataRoot, reconcile } = this.#parts;
+    const { emit, executor, gate, onDataRoot } = this.#parts;
     try {
       const info = await executor.probe();
-      const wasAway = gate.isClosedBy('engine');
-      if (wasAway || this.#reconcileIsDue) {
-        this.#reconcileIsDue = false;
-        await reconcile();
-      }
+      if (gate.isClosedBy('engine') || this.#reconcileIsDue || this.#isRefused) await this.#removeLeftovers();
+      const isNews = this.#toldAway || this.#engine === null;
       this.#engine = info;
       this.#dataRoot = await this.#visible(info.dataRoot);
       onDataRoot(this.#dataRoot);
+      // It answers; but the next container would fail like the last one.
+      if (this.#isFull) return 'the disk under the container engine is full, read-only or broken';
       gate.open('engine');
-      if (wasAway) emit('engine.ready', { engine: info.name, version: info.version, cgroup: info.cgroupVersion });
+      this.#toldAway = false;
+      if (isNews) emit('engine.ready', { engine: info.name, version: info.version, cgroup: info.cgroupVersion });
       return null;
     } catch (error) {
-      this.#reconcileIsDue = true;
-      if (!gate.isClosedBy('engine') || this.#lastCheck === null) emit('engine.unavailable', { err: error });
-      gate.close('engine', (error as Error).message);
+      this.#engineAway(error as Error);
       return (error as Error).message;
+    }
+  }
+
+  /** @throws ExecutorError when the engine is away; what it refuses to remove is tried again at the next full check. */
+  async #removeLeftovers(): Promise<void> {
+    this.#reconcileIsDue = false;
+    this.#isRefused = false;
+    try {
+      if (!(await this.#parts.reconcile())) this.#reconcileIsDue = true;
+    } catch (error) {
+      this.#isRefused = (error as Partial<ExecutorError>).kind === 'engine-error';
+      if (!this.#isRefused) {
+        this.#reconcileIsDue = true;
+        throw error;
+      }
+      this.#parts.emit('cleanup.failed', { err: error });
     }
   }
 
@@ -188,7 +248,7 @@ export class HealthKeeper {
     for (const transition of decision.transitions) emit(...eventOfTransition(transition));
     this.#admission = decision.state;
     const sinceMs = clock.monotonicMs() - this.#healedAtMs;
-    if (diskIsLow && sinceMs >= HEAL_PAUSE_MS) {
+    if ((diskIsLow || this.#isFull) && sinceMs >= HEAL_PAUSE_MS) {
       this.#healedAtMs = clock.monotonicMs();
       await healer.heal();
       this.#reading = await sensors.read(paths);

@@ -11,6 +11,8 @@ import {
 } from '../task/result.ts';
 import type { TaskFacts } from '../task/unstarted.ts';
 
+const CUT = 'the engine was away when it ended, so the last of its output may be missing';
+
 export interface Judgement {
   status: 'success' | 'failed';
   reason: FailureReason | null;
@@ -34,14 +36,14 @@ export function runResult(
     attempt: facts.attempt,
     status: judgement.status,
     reason: judgement.reason,
-    message: judgement.message,
+    message: end.outputIsCut ? `${judgement.message}; ${CUT}` : judgement.message,
     exit_code: judgement.exitCode,
     stdout: stdout.text,
     stderr: stderr.text,
     stdout_bytes: end.stdout.totalBytes,
     stderr_bytes: end.stderr.totalBytes,
-    stdout_truncated: !stdout.whole,
-    stderr_truncated: !stderr.whole,
+    stdout_truncated: !stdout.whole || end.outputIsCut === true,
+    stderr_truncated: !stderr.whole || end.outputIsCut === true,
     timestamp: isoTime(end.finishedAtMs),
     claimed_at: isoTime(claim.claimedAtMs),
     started_at: end.startedAtMs === null ? null : isoTime(end.startedAtMs),

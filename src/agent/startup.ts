@@ -100,16 +100,22 @@ export async function rejoin(parts: JoinParts): Promise<void> {
   }
 }
 
-/** Removes containers of this node that belong to nothing in work here. @throws ExecutorError when one cannot be removed */
+/** Removes containers of this node that belong to nothing in work here, as many as it can. @throws ExecutorError */
 export async function discardLeftovers(
   parts: Pick<JoinParts, 'runner' | 'emit'>,
   found: readonly FoundRun[],
 ): Promise<void> {
+  let failure: ExecutorError | null = null;
   for (const run of found) {
     if (parts.runner.owns(run.key)) continue;
-    await run.discard();
-    parts.emit('container.leftover', { task: run.key.taskId, epoch: run.key.epoch, state: run.state });
+    try {
+      await run.discard();
+      parts.emit('container.leftover', { task: run.key.taskId, epoch: run.key.epoch, state: run.state });
+    } catch (error) {
+      failure ??= error as ExecutorError;
+    }
   }
+  if (failure) throw failure;
 }
 
 async function waitForFreeId(parts: JoinParts): Promise<void> {

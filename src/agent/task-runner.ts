@@ -23,7 +23,12 @@ const RETRY_BASE_MS = 2_000;
 const RETRY_MAX_MS = 300_000;
 /** Before a task is offered again that this machine could not run for reasons of its own. */
 const ENGINE_TROUBLE_DELAY_MS = 5_000;
-const ENGINE_TROUBLE_KINDS: ReadonlySet<string> = new Set(['engine-unavailable', 'engine-timeout', 'engine-error']);
+const ENGINE_TROUBLE_KINDS: ReadonlySet<string> = new Set([
+  'engine-unavailable',
+  'engine-timeout',
+  'engine-full',
+  'engine-error',
+]);
 
 export interface RunDefaults {
   image: string;
@@ -94,6 +99,12 @@ export class TaskRunner {
 
   isActive(id: TaskId): boolean {
     return this.#active.has(id);
+  }
+
+  /** Whether a task in work here has got as far as a container. */
+  hasStarted(id: TaskId): boolean {
+    const run = this.#active.get(id)?.run;
+    return run !== null && run !== undefined;
   }
 
   /** Whether a container with this key belongs to a task in work here. */
@@ -207,7 +218,8 @@ export class TaskRunner {
       timeoutMs: claim.spec.timeoutMs,
     };
     const run = await executor.start(job);
-    this.#parts.emit('task.started', { task: claim.taskId, attempt: claim.state.attempt, image: image.name });
+    const { attempt, epoch, incarnation } = claim.state;
+    this.#parts.emit('task.started', { task: claim.taskId, attempt, epoch, incarnation, image: image.name });
     await this.#follow(active, run, { digest: image.digest, pullMs: image.pullMs });
   }
 

@@ -99,7 +99,7 @@ async function swap(
   const outcome: SwapOutcome = await client.push({
     swap: { ref: taskRef(client.reader.namespace, id), from, to: state.commit.oid },
     objects: state.objects,
-    priority: 'result',
+    step: 'swap.cancel',
   });
   if (outcome.kind === 'won') outcomes.set(id, { kind: 'cancelled' });
   else if (outcome.kind === 'refused') outcomes.set(id, outcome);

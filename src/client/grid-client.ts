@@ -56,7 +56,6 @@ export class GridClient {
       },
       // Whoever pushed hears of it.
       onFailed: () => undefined,
-      replacedByNow: () => this.reader.replacedByNow(),
     });
   }
 

@@ -40,7 +40,7 @@ export async function layOut(client: GridClient): Promise<LayoutOutcome> {
     const outcome = await client.push({
       swap: { ref: view.branch, from: view.tip, to: commit.oid },
       objects: [...blobs, ...edited.created, commit],
-      priority: 'record',
+      step: 'swap.lay-out',
     });
     if (outcome.kind === 'won') return { kind: 'done', branch, commit: commit.oid, added, kept };
     if (outcome.kind === 'refused') return outcome;

@@ -82,7 +82,7 @@ export async function submit(client: GridClient, tasks: readonly NewTask[]): Pro
         swap: { ref: view.branch, from: view.tip, to: built.commit.oid },
         objects: built.objects,
         // Alone in its push, and so judged by the host for itself.
-        priority: 'record',
+        step: 'swap.submit',
       });
       if (outcome.kind === 'won') {
         const queued = judged.missing.map(({ taskId }) => taskId);

@@ -12,6 +12,8 @@ export interface CommandEnd {
   exitCode: number | null;
   stderr: string;
   ending: Ending;
+  /** How long the host asked us to wait. */
+  retryAfterMs?: number | null;
 }
 
 interface Rule {
@@ -81,6 +83,8 @@ export function classify(end: CommandEnd): GitErrorKind {
   if (end.ending === 'aborted') return 'aborted';
   if (end.ending === 'too-large') return 'unknown';
   if (isMissingGit(end)) return 'no-git';
+  // Some hosts say it with a 403 or a 503.
+  if (typeof end.retryAfterMs === 'number') return 'throttled';
   const { local, remote } = splitLines(end.stderr);
   return firstMatch(LOCAL_IO_RULES, local) ?? firstMatch(REMOTE_RULES, remote) ?? firstMatch(RULES, local) ?? 'unknown';
 }

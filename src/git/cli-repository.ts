@@ -11,10 +11,12 @@ import type { Clock, RandomFraction } from '../runtime.ts';
 import { BrokenRefs, explainBrokenListing, objectRefused, refsBlamed } from './broken-refs.ts';
 import { parseFetchCapabilities, parsePushCapabilities, type RemoteCapabilities } from './capabilities.ts';
 import type { CloneIdentity } from './clone-directory.ts';
+import { CoolDown } from './cool-down.ts';
 import { remoteAccess } from './credentials.ts';
 import { GitError, RETRYABLE } from './errors.ts';
 import { exitError, GitCommand } from './git-command.ts';
 import type { CommandEnvironment } from './git-environment.ts';
+import { HTTP_TRACE_VARIABLES } from './http-trace.ts';
 import { LocalClone, MIRROR, mirrorOf } from './local-clone.ts';
 import type { GitObject } from './objects.ts';
 import type { ObjectFormat, Oid, RefName } from './oid.ts';
@@ -46,6 +48,7 @@ export class CliRepository implements Repository {
   readonly #options: CliRepositoryOptions;
   readonly #command: GitCommand;
   readonly #clone: LocalClone;
+  readonly #coolDown: CoolDown;
   #versionChecked = false;
   #format: ObjectFormat | null = null;
   #opening: Promise<void> | null = null;
@@ -66,6 +69,7 @@ export class CliRepository implements Repository {
       emit: options.emit,
       deadlineMs: options.settings.commandTimeoutMs,
     });
+    this.#coolDown = new CoolDown(options.clock);
   }
 
   /** @throws Error before the first listing or fetch. */
@@ -81,7 +85,11 @@ export class CliRepository implements Repository {
   }
 
   async listRefs(prefixes: readonly string[], signal?: AbortSignal): Promise<RefListing> {
-    const { refs, headBranch } = await this.#retried('ls-remote', () => this.#list(prefixes, signal), signal);
+    const { refs, headBranch } = await this.#retried(
+      'ls-remote',
+      () => this.#coolDown.run('ls-remote', () => this.#list(prefixes, signal), signal),
+      signal,
+    );
     return { refs, headBranch };
   }
 
@@ -89,7 +97,7 @@ export class CliRepository implements Repository {
     const wanted = [...new Set(patterns)];
     if (wanted.length === 0) return;
     await this.#ensureClone(signal);
-    await this.#retried('fetch', () => this.#fetch(wanted, signal), signal);
+    await this.#retried('fetch', () => this.#coolDown.run('fetch', () => this.#fetch(wanted, signal), signal), signal);
   }
 
   async readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
@@ -116,7 +124,8 @@ export class CliRepository implements Repository {
     for (let at = 0; at < swaps.length; at += MAX_SWAPS_PER_PUSH) {
       const chunk = swaps.slice(at, at + MAX_SWAPS_PER_PUSH);
       try {
-        for (const [ref, verdict] of await this.#push(chunk, signal)) verdicts.set(ref, verdict);
+        const chunkVerdicts = await this.#coolDown.run('push', () => this.#push(chunk, signal), signal);
+        for (const [ref, verdict] of chunkVerdicts) verdicts.set(ref, verdict);
       } catch (error) {
         if (at === 0) throw error;
         // What the pushes before this one said stays true; of the rest nothing is known.
@@ -192,7 +201,7 @@ export class CliRepository implements Repository {
     signal: AbortSignal | undefined,
   ): Promise<{ listing: ParsedListing; stderr: string }> {
     await this.#checkVersion();
-    const access = await remoteAccess(this.address, this.#options.settings);
+    const access = await this.#access();
     const environment: CommandEnvironment = {
       ...access,
       // No repository at all: listing must work whatever the state of the clone.
@@ -220,7 +229,7 @@ export class CliRepository implements Repository {
     let wanted = patterns;
     for (let round = 1; wanted.length > 0; round += 1) {
       try {
-        const access = await remoteAccess(this.address, this.#options.settings);
+        const access = await this.#access();
         await this.#clone.fetch(this.address.url, wanted.map(refspec), access, signal);
         return;
       } catch (error) {
@@ -236,7 +245,11 @@ export class CliRepository implements Repository {
         } else if (error.kind === 'corrupt-local' && isNameConflict(error)) {
           // A directory has taken the place of a ref, or the other way round. The mirror is only a mirror.
           await this.#clone.forget((await this.#clone.mirrored(signal)).keys(), signal);
-        } else throw explainBrokenListing(error);
+        } else if (error.kind !== 'corrupt-local' || !isOvertaken(error)) {
+          throw explainBrokenListing(error);
+        }
+        // A push keeps the mirror up to date as well. What it moved or locked just now it has moved by the next round;
+        // a lock that stays is damage.
       }
     }
   }
@@ -252,7 +265,7 @@ export class CliRepository implements Repository {
   }
 
   async #push(swaps: readonly RefSwap[], signal: AbortSignal | undefined): Promise<Map<RefName, SwapVerdict>> {
-    const access = await remoteAccess(this.address, this.#options.settings);
+    const access = await this.#access();
     const leases = swaps.map((swap) => `--force-with-lease=${swap.ref}:${swap.from ?? ''}`);
     const refspecs = swaps.map((swap) => `${swap.to ?? ''}:${swap.ref}`);
     const output = await this.#clone.run(['push', '--porcelain', '--no-verify', ...leases, '--', REMOTE, ...refspecs], {
@@ -281,6 +294,12 @@ export class CliRepository implements Repository {
   async #refsAt(id: string, signal: AbortSignal | undefined): Promise<RefName[]> {
     const { refs } = await this.#list(['refs/'], signal);
     return [...refs].filter(([, held]) => held === id).map(([ref]) => ref);
+  }
+
+  async #access(): Promise<CommandEnvironment> {
+    const access = await remoteAccess(this.address, this.#options.settings);
+    if (this.address.transport !== 'http') return access;
+    return { ...access, variables: { ...access.variables, ...HTTP_TRACE_VARIABLES } };
   }
 
   async #ensureClone(signal: AbortSignal | undefined): Promise<void> {
@@ -346,6 +365,12 @@ function refspec(pattern: string): string {
 
 function isNameConflict(error: GitError): boolean {
   return /exists; cannot create|there is a non-empty directory/.test(error.message);
+}
+
+function isOvertaken(error: GitError): boolean {
+  return /cannot lock ref '[^']*': (?:is at [0-9a-f]+ but expected|Unable to create '[^']*\.lock': File exists|reference already exists)/.test(
+    error.message,
+  );
 }
 
 function isCorrupt(error: GitError): boolean {

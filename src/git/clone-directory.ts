@@ -58,8 +58,8 @@ export async function inspectDirectory(path: string): Promise<DirectoryState> {
   });
 }
 
-/** An empty directory but for the marker. @throws GitError (`occupied` when the directory is not ours, or `local-io`) */
-export async function prepareDirectory(path: string, identity: CloneIdentity): Promise<void> {
+/** An empty directory but for a marker that was there. @throws GitError (`occupied` when it is not ours, or `local-io`) */
+export async function clearDirectory(path: string): Promise<void> {
   const state = await inspectDirectory(path);
   if (state.kind === 'foreign') {
     throw new GitError(
@@ -80,7 +80,6 @@ export async function prepareDirectory(path: string, identity: CloneIdentity): P
       await mkdir(path, { mode: 0o700 });
     }
   });
-  await writeMarker(path, { ...identity, version: MARKER_VERSION, complete: false });
 }
 
 /** The files go, the directory stays: it may be a mount point. */
@@ -94,7 +93,8 @@ async function empty(path: string): Promise<void> {
 }
 
 /** Whole or not at all: a full disk leaves the marker that was there. @throws GitError (`local-io`) */
-export async function writeMarker(path: string, marker: CloneMarker): Promise<void> {
+export async function writeMarker(path: string, identity: CloneIdentity, complete: boolean): Promise<void> {
+  const marker: CloneMarker = { ...identity, version: MARKER_VERSION, complete };
   const file = join(path, MARKER_FILE);
   await guarded(path, async () => {
     // A name that is swept away with git's own locks after a crash.

@@ -21,6 +21,7 @@ import { classify, type Ending } from './classify.ts';
 import { redact } from './credentials.ts';
 import { GitError } from './errors.ts';
 import { baseEnvironment, type CommandEnvironment, joinEnvironments, processVariables } from './git-environment.ts';
+import { readHttpTrace } from './http-trace.ts';
 
 export const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
 const TERM_GRACE_MS = 2_000;
@@ -55,9 +56,11 @@ export interface GitRunOptions {
 
 export interface GitOutput {
   stdout: Buffer;
-  /** Without secrets. */
+  /** Without secrets, and without the trace of HTTP. */
   stderr: string;
   exitCode: number;
+  /** How long the host asked us to wait; only where HTTP is traced. */
+  retryAfterMs: number | null;
 }
 
 /** The `cause` of a GitError for a command that ended badly. */
@@ -125,7 +128,9 @@ export class GitCommand {
     } finally {
       run.over.abort();
     }
-    const stderr = redact(Buffer.concat([...(run.result?.stderr ?? [])]).toString('utf8'), environment.secrets);
+    const trace = readHttpTrace(Buffer.concat([...(run.result?.stderr ?? [])]).toString('utf8'));
+    const stderr = redact(trace.text, environment.secrets);
+    const { retryAfterMs } = trace;
     const exitCode = run.result?.exitCode ?? null;
     this.#emit('git.command', {
       args: args.map((arg) => redact(arg, environment.secrets)).slice(0, 20),
@@ -134,9 +139,9 @@ export class GitCommand {
       ...(run.ending ? { ended_by: run.ending } : {}),
     });
     if (run.result && exitCode !== null && run.ending === null && (exitCode === 0 || options.anyExit)) {
-      return { stdout: Buffer.concat([...run.result.stdout]), stderr, exitCode };
+      return { stdout: Buffer.concat([...run.result.stdout]), stderr, exitCode, retryAfterMs };
     }
-    throw this.#error(operation, run, stderr, failure, options.deadlineMs, environment.secrets);
+    throw this.#error(operation, run, { stderr, retryAfterMs }, failure, options.deadlineMs, environment.secrets);
   }
 
   /** The version of the git program. @throws GitError (`no-git`) when it is missing or too old. */
@@ -240,7 +245,7 @@ export class GitCommand {
   #error(
     operation: string,
     run: Running,
-    stderr: string,
+    said: { stderr: string; retryAfterMs: number | null },
     failure: unknown,
     deadlineMs: number,
     secrets: readonly string[],
@@ -249,18 +254,21 @@ export class GitCommand {
     const failureText = failure instanceof Error ? redact(failure.message, secrets) : '';
     // simple-git looks for the working directory before it starts anything.
     const noDirectory = failure instanceof GitConstructError;
-    const kind = noDirectory ? 'local-io' : classify({ exitCode, stderr: stderr || failureText, ending: run.ending });
-    const cause = new GitExit(exitCode, stderr || failureText);
-    const message = messageFor(operation, kind, run.ending, deadlineMs, stderr || failureText);
-    return new GitError(kind, operation, message, { cause });
+    const stderr = said.stderr || failureText;
+    const { retryAfterMs } = said;
+    const kind = noDirectory ? 'local-io' : classify({ exitCode, stderr, ending: run.ending, retryAfterMs });
+    const cause = new GitExit(exitCode, stderr);
+    const message = messageFor(operation, kind, run.ending, deadlineMs, stderr);
+    return new GitError(kind, operation, message, { cause, retryAfterMs });
   }
 }
 
 /** The error for a command that was run with `anyExit` and did not do what it should. */
 export function exitError(operation: string, output: GitOutput): GitError {
-  const kind = classify({ exitCode: output.exitCode, stderr: output.stderr, ending: null });
-  const message = messageFor(operation, kind, null, 0, output.stderr);
-  return new GitError(kind, operation, message, { cause: new GitExit(output.exitCode, output.stderr) });
+  const { exitCode, retryAfterMs, stderr } = output;
+  const kind = classify({ exitCode, stderr, ending: null, retryAfterMs });
+  const message = messageFor(operation, kind, null, 0, stderr);
+  return new GitError(kind, operation, message, { cause: new GitExit(exitCode, stderr), retryAfterMs });
 }
 
 function signalRun(run: Running, signal: NodeJS.Signals, group: boolean): void {

@@ -15,12 +15,13 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Emit } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
+import { type DurableStep, durably } from '../steps.ts';
 import { tellsOfDamage } from './classify.ts';
 import {
   type CloneIdentity,
+  clearDirectory,
   directoryBytes,
   inspectDirectory,
-  prepareDirectory,
   removeLeftovers,
   writeMarker,
 } from './clone-directory.ts';
@@ -161,12 +162,14 @@ export class LocalClone {
       ];
       if (identity?.shallow) args.push('--depth=1');
       const input = Buffer.from(refspecs.map((spec) => `${spec}\n`).join(''));
-      const output = await this.run([...args, '--stdin', '--', url], { input, environment, signal, anyExit: true });
+      const output = await this.#step('clone.fetch', () =>
+        this.run([...args, '--stdin', '--', url], { input, environment, signal, anyExit: true }),
+      );
       // A shallow fetch whose patterns match nothing ends with 1 and not a word. Every real failure has a text.
       const nothing = output.exitCode === 1 && output.stderr === '' && identity?.shallow === true;
       if (output.exitCode !== 0 && !nothing) throw exitError('fetch', output);
       if (!first || !identity) return;
-      await writeMarker(this.path, { ...identity, version: 1, complete: true });
+      await this.#step('clone.complete', () => writeMarker(this.path, identity, true));
       this.#complete = true;
       this.#emit(identity.shallow ? 'clone.completed' : 'clone.full-completed', {
         url,
@@ -228,7 +231,7 @@ export class LocalClone {
     if (distinct.length === 0) return;
     const input = writePack(distinct, this.#identity?.format ?? 'sha1');
     const args = distinct.length > MAX_LOOSE_OBJECTS ? ['index-pack', '--stdin'] : ['unpack-objects'];
-    await this.run(args, { input, signal });
+    await this.#step('clone.store', () => this.run(args, { input, signal }));
   }
 
   /** The mirrored refs, under the names that they have on the remote. @throws GitError */
@@ -351,12 +354,21 @@ export class LocalClone {
 
   async #create(identity: CloneIdentity, signal: AbortSignal | undefined): Promise<void> {
     this.#identity = null;
-    await prepareDirectory(this.path, identity);
-    await this.#runUnseen(['init', '--bare', '--quiet', `--object-format=${identity.format}`], { signal });
-    await this.#looking(() => writeFile(join(this.path, 'config'), cloneConfig(identity.format)));
+    await this.#step('clone.clear', () => clearDirectory(this.path));
+    await this.#step('clone.mark', () => writeMarker(this.path, identity, false));
+    await this.#step('clone.init', () => this.#init(identity, signal));
     this.#leftovers = false;
     this.#complete = false;
     this.#identity = identity;
+  }
+
+  async #init({ format }: CloneIdentity, signal: AbortSignal | undefined): Promise<void> {
+    await this.#runUnseen(['init', '--bare', '--quiet', `--object-format=${format}`], { signal });
+    await this.#looking(() => writeFile(join(this.path, 'config'), cloneConfig(format)));
+  }
+
+  #step<T>(step: DurableStep, action: () => Promise<T>): Promise<T> {
+    return durably({ clock: this.#clock, emit: this.#emit }, step, {}, action);
   }
 }
 

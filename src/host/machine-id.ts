@@ -9,9 +9,10 @@ import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RandomHex } from '../runtime.ts';
+import { durably, type StepParts } from '../steps.ts';
 import { readStateFile, writeStateFile } from './state-file.ts';
 
-export interface MachineIdOptions {
+export interface MachineIdOptions extends StepParts {
   stateDir: string;
   randomHex: RandomHex;
   /** Where systemd keeps the machine's id. */
@@ -31,7 +32,7 @@ const PURPOSE = 'd-grid machine id, version 1';
  * @throws StateFileError when the directory's half can be neither read nor saved.
  */
 export async function machineId(options: MachineIdOptions): Promise<string> {
-  const ofDirectory = await directoryId(join(options.stateDir, FILE_NAME), options.randomHex);
+  const ofDirectory = await directoryId(join(options.stateDir, FILE_NAME), options);
   const ofMachine = await systemMachineId(options.machineIdPath ?? DEFAULT_MACHINE_ID_PATH);
   // machine-id(5): the id is confidential, publish it only hashed with a key of the application's own.
   return createHmac('sha256', ofMachine ?? '')
@@ -40,13 +41,13 @@ export async function machineId(options: MachineIdOptions): Promise<string> {
     .slice(0, 32);
 }
 
-async function directoryId(path: string, randomHex: RandomHex): Promise<string> {
+async function directoryId(path: string, options: MachineIdOptions): Promise<string> {
   const saved = await readStateFile(path, 1024);
   const text = saved?.bytes ? Buffer.from(saved.bytes).toString('utf8').trim() : '';
   if (HEX_ID.test(text)) return text;
   // There is nothing to save in a damaged one: to the others this is simply a new machine.
-  const fresh = randomHex(RANDOM_BYTES);
-  await writeStateFile(path, `${fresh}\n`);
+  const fresh = options.randomHex(RANDOM_BYTES);
+  await durably(options, 'machine-id.save', { path }, () => writeStateFile(path, `${fresh}\n`));
   return fresh;
 }
 

@@ -17,6 +17,7 @@ import { copyFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Emit } from '../observe/events.ts';
 import { type Clock, isoTime } from '../runtime.ts';
+import { durably } from '../steps.ts';
 import { readStateFile, StateFileError, writeStateFile } from './state-file.ts';
 
 export interface QuotaOptions {
@@ -88,9 +89,11 @@ export class Quota {
     const quota = new Quota(options, maxPerHour > 0 ? [{ firstMs: atMs, atMs, count: maxPerHour }] : []);
     emit('quota.damaged', { path, set_aside: `${path}.damaged`, counted_as: quota.usedThisHour() });
     // Copied, then replaced: moved away, a crash in between would leave no file, and that means an unused hour.
-    await copyFile(path, `${path}.damaged`).catch((error: unknown) => {
-      throw new StateFileError('unwritable', `${path}.damaged`, error);
-    });
+    await durably(options, 'quota.set-aside', { path }, () => copyFile(path, `${path}.damaged`)).catch(
+      (error: unknown) => {
+        throw new StateFileError('unwritable', `${path}.damaged`, error);
+      },
+    );
     await quota.#save();
     return quota;
   }
@@ -190,7 +193,8 @@ export class Quota {
     const { clock, path } = this.#options;
     const offsetMs = clock.wallMs() - clock.monotonicMs();
     const grants = this.#grants.map(({ atMs, count }) => [Math.max(0, Math.round(atMs + offsetMs)), count]);
-    return writeStateFile(path, `${JSON.stringify({ version: 1, grants })}\n`);
+    const text = `${JSON.stringify({ version: 1, grants })}\n`;
+    return durably(this.#options, 'quota.save', { path }, () => writeStateFile(path, text));
   }
 }
 

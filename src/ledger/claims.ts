@@ -12,13 +12,14 @@
 import type { Oid } from '../git/oid.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
+import type { SwapStep } from '../steps.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import type { TaskResult } from '../task/result.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import type { GridReader, GridView } from './grid-view.ts';
 import { taskRef } from './names.ts';
 import type { Outbox, OutboxEntry } from './outbox.ts';
-import type { PushPriority, PushRequest } from './publisher.ts';
+import type { PushRequest } from './publisher.ts';
 import type { Candidate } from './selection.ts';
 import { SetAside } from './set-aside.ts';
 import type { SwapOutcome } from './settle.ts';
@@ -50,8 +51,6 @@ export type ClaimLoss = 'fenced' | 'cancelled' | 'withdrawn' | 'settled';
 
 export type FinishOutcome = 'accepted' | 'dropped' | 'unpublished';
 
-/** A result whose ref was found gone so often, without a record, has nowhere to go. */
-const MAX_GONE_READINGS = 5;
 /** Far more than can be in work, or on their way, at one time. */
 const MAX_EVER_HELD = 10_000;
 
@@ -96,6 +95,7 @@ export class ClaimBook {
   /** Tries for these tasks in one push; whatever is won enters the book, unverified if it came from nothing. */
   async claim(candidates: readonly Candidate[]): Promise<HeldClaim[]> {
     const startedMs = this.#parts.clock.monotonicMs();
+    const incarnation = this.#parts.incarnation();
     const tries = candidates.map(async (candidate) => {
       const before = candidate.from?.state ?? null;
       const written = this.#parts.writer.task<ClaimedState>(
@@ -103,7 +103,7 @@ export class ClaimBook {
           state: 'claimed',
           taskId: candidate.taskId,
           nodeId: this.#parts.nodeId,
-          incarnation: this.#parts.incarnation(),
+          incarnation,
           epoch: (before?.epoch ?? 0) + 1,
           attempt: (before?.attempt ?? 0) + 1,
           failures: before?.failures ?? 0,
@@ -112,7 +112,7 @@ export class ClaimBook {
         },
         before && candidate.from ? { oid: candidate.from.oid, state: before.state } : null,
       );
-      const outcome = await this.#swap(candidate.taskId, candidate.from?.oid ?? null, written, 'claim').catch(
+      const outcome = await this.#swap(candidate.taskId, candidate.from?.oid ?? null, written, 'swap.claim').catch(
         // Nothing certain: if it was applied, a later view shows the stray claim, and it is taken up then.
         () => null,
       );
@@ -121,6 +121,8 @@ export class ClaimBook {
         if (outcome) this.#parts.emit('task.claim-lost', { task: candidate.taskId, outcome: outcome.kind });
         return null;
       }
+      // Declared dead and registered anew meanwhile: the claim is an orphan, free for anybody.
+      if (incarnation !== this.#parts.incarnation()) return null;
       return this.#enter(candidate, written, startedMs, candidate.from ? 'verified' : 'won');
     });
     const claims = (await Promise.all(tries)).filter((claim) => claim !== null);
@@ -150,7 +152,7 @@ export class ClaimBook {
       { ...facts, incarnation: this.#parts.incarnation() },
       { oid: known.oid, state: 'claimed' },
     );
-    const outcome = await this.#swap(known.state.taskId, known.oid, written, 'claim');
+    const outcome = await this.#swap(known.state.taskId, known.oid, written, 'swap.adopt');
     return outcome.kind === 'won' ? this.#enter(file, written, startedMs, 'verified') : null;
   }
 
@@ -191,7 +193,7 @@ export class ClaimBook {
       },
       { oid: known.oid, state: 'claimed' },
     );
-    await this.#swap(known.state.taskId, known.oid, written, 'result');
+    await this.#swap(known.state.taskId, known.oid, written, 'swap.release');
   }
 
   /**
@@ -202,7 +204,13 @@ export class ClaimBook {
     const verified: HeldClaim[] = [];
     for (const claim of this.#held.values()) {
       if (claim.stage !== 'won' || view.listedAtMs < claim.wonAtMs) continue;
-      if (view.tasks.get(claim.taskId)?.oid !== claim.oid) continue;
+      if (view.tasks.get(claim.taskId)?.oid !== claim.oid) {
+        if (!isOlder(view, claim)) continue;
+        // Nothing runs on it yet: if it stands, a later view shows it as a stray one.
+        this.#forget(claim);
+        this.#everHeld.delete(claim.oid);
+        continue;
+      }
       if (view.queue.recordOf(claim.taskId)) await this.giveUp(claim);
       else if (view.queue.files.has(claim.taskId)) {
         claim.stage = 'verified';
@@ -218,10 +226,8 @@ export class ClaimBook {
     for (const claim of this.#held.values()) {
       if (view.listedAtMs < claim.wonAtMs || claim.stage === 'publishing') continue;
       const known = view.tasks.get(claim.taskId);
-      // A ref goes only after its task was recorded. Without the record, the reading is late or somebody deleted the ref by
-      // hand: then another worker's claim shows it, or the result will not get in.
-      if (!known && !view.queue.recordOf(claim.taskId)) continue;
       if (known?.oid !== claim.oid) {
+        if (isOlder(view, claim)) continue;
         const state = known?.state?.kind === 'state' ? known.state.state : null;
         const cancelled = state?.state === 'finished' && state.reason === 'cancelled';
         losses.push({ claim, loss: cancelled ? 'cancelled' : 'fenced' });
@@ -240,7 +246,7 @@ export class ClaimBook {
       .push({
         swap: { ref: taskRef(this.#parts.reader.namespace, claim.taskId), from: claim.oid, to: null },
         objects: [],
-        priority: 'delete',
+        step: 'swap.give-up',
       })
       // If this fails the claim is recorded and orphaned sooner or later; the janitor removes it then.
       .catch(() => undefined);
@@ -273,7 +279,7 @@ export class ClaimBook {
       },
       { oid: claim.oid, state: 'claimed' },
     );
-    const outcome = await this.#swap(claim.taskId, claim.oid, written, 'result');
+    const outcome = await this.#swap(claim.taskId, claim.oid, written, 'swap.put-back');
     this.#forget(claim);
     if (outcome.kind === 'lost') this.#dropped(claim);
     return outcome.kind === 'won';
@@ -332,24 +338,21 @@ export class ClaimBook {
   readonly #publishing = new Set<Oid>();
   /** For results that no disk holds: what may be done only once they are settled. */
   readonly #heldBack = new Map<Oid, () => Promise<void>>();
-  /** How often the ref of an unpublished result was found gone, with no record of the task. */
-  readonly #seenGone = new Map<Oid, number>();
   /** Entries of settled results that could not be removed yet. */
   #settledEntries: OutboxEntry[] = [];
 
   async #publish(entry: OutboxEntry): Promise<FinishOutcome> {
     this.#publishing.add(entry.swap.to);
     try {
-      const outcome = await this.#parts.push({ swap: entry.swap, objects: entry.objects, priority: 'result' });
+      const outcome = await this.#parts.push({ swap: entry.swap, objects: entry.objects, step: 'swap.result' });
       if (outcome.kind === 'refused') return 'unpublished';
-      const accepted = outcome.kind === 'won' || (outcome.current === null && (await this.#isRecorded(entry)));
-      if (!accepted && outcome.kind === 'lost' && outcome.current === null && !this.#isGoneForGood(entry)) {
-        return 'unpublished';
-      }
+      const certain: FinishOutcome =
+        outcome.kind === 'won' ? 'accepted' : outcome.current === null ? await this.#whyGone(entry) : 'dropped';
+      if (certain === 'unpublished') return certain;
       await this.#settled(entry);
-      if (accepted) this.#parts.emit('result.acknowledged', { task: entry.taskId });
+      if (certain === 'accepted') this.#parts.emit('result.acknowledged', { task: entry.taskId });
       else this.#dropped(entry);
-      return accepted ? 'accepted' : 'dropped';
+      return certain;
     } catch {
       // The publisher has told; the outbox keeps it and the next cycle tries again.
       return 'unpublished';
@@ -360,7 +363,6 @@ export class ClaimBook {
 
   async #settled(entry: OutboxEntry): Promise<void> {
     this.#unpublished.delete(entry.swap.to);
-    this.#seenGone.delete(entry.swap.to);
     const release = this.#heldBack.get(entry.swap.to);
     this.#heldBack.delete(entry.swap.to);
     await release?.();
@@ -375,34 +377,33 @@ export class ClaimBook {
     }
   }
 
-  /** A ref goes only after its record has come. Gone without one: the reading is late, or somebody deleted it by hand. */
-  #isGoneForGood(entry: OutboxEntry): boolean {
-    const times = (this.#seenGone.get(entry.swap.to) ?? 0) + 1;
-    this.#seenGone.set(entry.swap.to, times);
-    return times >= MAX_GONE_READINGS;
-  }
-
   /**
-   * The ref is gone, so the task is settled. Whether by our result, whose acknowledgement got lost before somebody
-   * recorded it, the record on the branch tells.
+   * The ref seems to be gone. If the task is settled, the record on the branch tells whether by our result, whose
+   * acknowledgement got lost before somebody recorded it. A task that is still queued and has no record is not settled:
+   * the listing is older than our claim, or somebody deleted the ref by hand. Then the result waits, until the swap goes
+   * through or the task shows up as claimed anew.
    */
-  async #isRecorded(entry: OutboxEntry): Promise<boolean> {
+  async #whyGone(entry: OutboxEntry): Promise<FinishOutcome> {
     const view = await this.#parts.reader.refresh();
     const record = view.queue.recordOf(entry.taskId);
-    return record !== null && entry.objects.some((object) => object.oid === record.blob);
+    if (record) return entry.objects.some((object) => object.oid === record.blob) ? 'accepted' : 'dropped';
+    const known = view.tasks.get(entry.taskId);
+    if (known?.oid === entry.swap.to) return 'accepted';
+    const open = known ? known.oid === entry.swap.from : view.queue.files.has(entry.taskId);
+    return open ? 'unpublished' : 'dropped';
   }
 
   async #swap(
     id: TaskId,
     from: Oid | null,
     written: WrittenState & { state: ClaimedState | WaitingState },
-    priority: PushPriority,
+    step: SwapStep,
   ): Promise<SwapOutcome> {
     this.#parts.reader.remember(written.commit, written.state);
     const outcome = await this.#parts.push({
       swap: { ref: taskRef(this.#parts.reader.namespace, id), from, to: written.commit.oid },
       objects: written.objects,
-      priority,
+      step,
     });
     if (outcome.kind === 'refused') this.#aside.add(id, this.#parts.clock.monotonicMs());
     else this.#aside.forget(id);
@@ -456,6 +457,18 @@ export class ClaimBook {
   #forget(claim: HeldClaim): void {
     if (this.#held.get(claim.taskId) === claim) this.#held.delete(claim.taskId);
   }
+}
+
+/**
+ * Whether what a view shows of a task may be from before this claim, however late it was asked for. A state of a lower
+ * epoch is. A ref is deleted only after its task was recorded; without the record, the view is old, or somebody deleted the ref by hand: then the swap of the result will tell.
+ */
+function isOlder(view: GridView, claim: HeldClaim): boolean {
+  const known = view.tasks.get(claim.taskId);
+  if (!known) return !view.queue.recordOf(claim.taskId);
+  // Not read yet: the next view says more.
+  if (known.state === null) return true;
+  return known.state.kind === 'state' && known.state.state.epoch < claim.state.epoch;
 }
 
 function factsOf(state: ClaimedState): Omit<ClaimedState, 'state' | 'nonce'> {

@@ -6,10 +6,9 @@
  * does not know yet. What the worker itself has swapped is known without fetching.
  *
  * Invariants:
- * - `oid` is always what the remote answered (or what a won swap made it); `state` is null only when the object could
- *   not be read yet. Nobody acts on a null state.
+ * - `oid` is always what the remote answered, or what a won swap has made of that since; `state` is null only when the
+ *   object could not be read yet. Nobody acts on a null state.
  * - A view is never older than the listing that began at `listedAtMs`.
- * - A view never shows a state that is known to have been replaced: some hosts answer from copies that lag behind.
  */
 import { GitError } from '../git/errors.ts';
 import { type GitObject, parseCommit } from '../git/objects.ts';
@@ -41,12 +40,8 @@ export interface GridView {
 }
 
 const MAX_REFRESH_ROUNDS = 5;
-/** States known to be replaced are remembered up to this number, the latest. */
-const MAX_REPLACED = 20_000;
-/**
- * A host that has shown the same past so often means it: somebody has put an old state back by hand.
- */
-const MAX_STALE_READINGS = 5;
+/** Far more than can be settled while a refresh is under way. */
+const MAX_RECENT_SWAPS = 4_000;
 
 export interface RefreshOptions {
   /** Fetch also when nothing seems to have changed. */
@@ -66,12 +61,8 @@ export class GridReader {
   #taskStates = new Map<Oid, Decoded<TaskState>>();
   #nodeStates = new Map<Oid, Decoded<NodeState>>();
   #view: GridView | null = null;
-  /**
-   * States that a later one is known to have replaced, and since when that is known (monotonic). No state comes back by
-   * itself, as each is written once.
-   */
-  readonly #replaced = new Map<Oid, number>();
-  #staleReadings = 0;
+  /** Own swaps, and when each was known to have won: a refresh that was under way then does not show them yet. */
+  #recentSwaps: { swap: RefSwap; atMs: number }[] = [];
 
   constructor(parts: { repository: Repository; clock: Clock; namespace: Namespace; branch: string | null }) {
     this.#repository = parts.repository;
@@ -115,18 +106,15 @@ export class GridReader {
     else this.#nodeStates.set(object.oid, { kind: 'state', state });
   }
 
-  /** For a reading that begins now: whether a state that it shows is older than what this worker knew before. */
-  replacedByNow(): (oid: Oid) => boolean {
-    const nowMs = this.#clock.monotonicMs();
-    return (oid) => (this.#replaced.get(oid) ?? Number.POSITIVE_INFINITY) < nowMs;
+  /** Brings the view up to date with a swap that is known to have won, also the one that is being made. */
+  apply(swap: RefSwap): void {
+    this.#recentSwaps = [...this.#recentSwaps, { swap, atMs: this.#clock.monotonicMs() }].slice(-MAX_RECENT_SWAPS);
+    if (this.#view) this.#applyTo(this.#view, swap);
   }
 
-  /** Brings the view up to date with a swap that is known to have won. */
-  apply({ ref, from, to }: RefSwap): void {
-    if (from !== null) this.#remember(from);
-    const view = this.#view;
-    const parsed = view && parseLedgerRef(this.#namespace, ref);
-    if (!view || !parsed) return;
+  #applyTo(view: GridView, { ref, to }: RefSwap): void {
+    const parsed = parseLedgerRef(this.#namespace, ref);
+    if (!parsed) return;
     if (parsed.kind === 'task') {
       if (to) view.tasks.set(parsed.id, { oid: to, state: this.#taskStates.get(to) ?? null });
       else view.tasks.delete(parsed.id);
@@ -155,7 +143,6 @@ export class GridReader {
 
   async #refreshOnce(options: RefreshOptions): Promise<GridView | null> {
     const listedAtMs = this.#clock.monotonicMs();
-    const isPast = this.replacedByNow();
     const prefixes = this.#configuredBranch
       ? [this.#branchOf(null), `${this.#namespace}/`]
       : ['HEAD', 'refs/heads/', `${this.#namespace}/`];
@@ -200,8 +187,7 @@ export class GridReader {
       if (tip && !tipTree) return null;
       queue = tipTree ? await this.#queueReader.readIndex(tipTree) : QueueIndex.EMPTY;
     }
-    this.#mustBePresent(taskOids, nodeOids, queue, isPast);
-    this.#view = {
+    const view: GridView = {
       branch,
       tip,
       tipTree,
@@ -211,39 +197,14 @@ export class GridReader {
       listedAtMs,
       fetched,
     };
-    return this.#view;
-  }
-
-  /**
-   * Only a task that has its record may show a state that was replaced: a request that was under way for long can bring
-   * one back after its ref was deleted.
-   */
-  #mustBePresent(
-    tasks: ReadonlyMap<TaskId, Oid>,
-    nodes: ReadonlyMap<NodeId, Oid>,
-    queue: QueueIndex,
-    isPast: (oid: Oid) => boolean,
-  ): void {
-    const past = [
-      ...[...tasks].filter(([id, oid]) => isPast(oid) && !queue.recordOf(id)),
-      ...[...nodes].filter(([, oid]) => isPast(oid)),
-    ];
-    this.#staleReadings = past.length > 0 ? this.#staleReadings + 1 : 0;
-    if (past.length === 0) return;
-    if (this.#staleReadings <= MAX_STALE_READINGS) {
-      const names = past.slice(0, 3).map(([id]) => id);
-      throw new GitError('network', 'ls-remote', `the remote showed ${names.join(', ')} as it was before`);
+    for (const { swap, atMs } of this.#recentSwaps) {
+      const parsed = parseLedgerRef(this.#namespace, swap.ref);
+      const shown = parsed?.kind === 'task' ? view.tasks.get(parsed.id) : parsed && view.nodes.get(parsed.id);
+      // Only where the listing shows what the swap replaced: anything else may be newer than the swap.
+      if (atMs > listedAtMs && (shown?.oid ?? null) === swap.from) this.#applyTo(view, swap);
     }
-    for (const [, oid] of past) this.#replaced.delete(oid);
-    this.#staleReadings = 0;
-  }
-
-  #remember(replaced: Oid): void {
-    if (this.#replaced.has(replaced)) return;
-    this.#replaced.set(replaced, this.#clock.monotonicMs());
-    if (this.#replaced.size <= MAX_REPLACED) return;
-    const [oldest] = this.#replaced.keys();
-    if (oldest !== undefined) this.#replaced.delete(oldest);
+    this.#view = view;
+    return view;
   }
 
   #branchOf(listing: RefListing | null): RefName {
@@ -264,9 +225,8 @@ export class GridReader {
     ];
     if (patterns.length === 0) return false;
     await this.#repository.fetchRefs(patterns, signal);
-    const onParent = (parent: Oid): void => this.#remember(parent);
-    if (wanted.tasks) await decodeInto(this.#taskStates, taskOids, decodeTaskState, this.#repository, onParent);
-    if (wanted.nodes) await decodeInto(this.#nodeStates, nodeOids, decodeNodeState, this.#repository, onParent);
+    if (wanted.tasks) await decodeInto(this.#taskStates, taskOids, decodeTaskState, this.#repository);
+    if (wanted.nodes) await decodeInto(this.#nodeStates, nodeOids, decodeNodeState, this.#repository);
     return true;
   }
 
@@ -297,7 +257,6 @@ async function decodeInto<Id, T>(
   oids: ReadonlyMap<Id, Oid>,
   decode: (message: string, id: Id) => Decoded<T>,
   repository: Repository,
-  onParent: (parent: Oid) => void,
 ): Promise<void> {
   const unknown = [...oids].filter(([, oid]) => !states.has(oid));
   if (unknown.length === 0) return;
@@ -308,23 +267,15 @@ async function decodeInto<Id, T>(
     if (object)
       states.set(
         oid,
-        decodeCommit(object, (message) => decode(message, id), onParent),
+        decodeCommit(object, (message) => decode(message, id)),
       );
   }
 }
 
-function decodeCommit<T>(
-  object: GitObject,
-  decode: (message: string) => Decoded<T>,
-  onParent: (parent: Oid) => void,
-): Decoded<T> {
+function decodeCommit<T>(object: GitObject, decode: (message: string) => Decoded<T>): Decoded<T> {
   if (object.type !== 'commit') return { kind: 'unreadable', problem: `the ref holds a ${object.type}, not a commit` };
   try {
-    const { message, parents } = parseCommit(object.content);
-    const decoded = decode(message);
-    // The parent of a state is the state before it.
-    if (decoded.kind === 'state') for (const parent of parents) onParent(parent);
-    return decoded;
+    return decode(parseCommit(object.content).message);
   } catch (error) {
     return { kind: 'unreadable', problem: String(error) };
   }

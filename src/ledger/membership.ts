@@ -12,6 +12,7 @@ import { GitError } from '../git/errors.ts';
 import type { Oid } from '../git/oid.ts';
 import type { Emit } from '../observe/events.ts';
 import type { RandomHex } from '../runtime.ts';
+import type { SwapStep } from '../steps.ts';
 import type { NodeId } from '../task/id.ts';
 import type { DeathWatch } from './death-watch.ts';
 import type { GridReader, GridView } from './grid-view.ts';
@@ -90,7 +91,7 @@ export class Membership {
    */
   async register(view: GridView): Promise<boolean> {
     const from = view.nodes.get(this.#parts.nodeId)?.oid ?? null;
-    const outcome = await this.#swapOwn(from, 'alive');
+    const outcome = await this.#swapOwn(from, 'alive', 'swap.register');
     if (outcome.kind === 'refused') throw refusal(outcome);
     if (outcome.kind !== 'won') return false;
     this.#parts.emit('node.registered', {
@@ -126,7 +127,7 @@ export class Membership {
   async goodbye(): Promise<void> {
     await this.#beating?.catch(() => undefined);
     if (this.#oid === null) return;
-    const outcome = await this.#swapOwn(this.#oid, 'stopped');
+    const outcome = await this.#swapOwn(this.#oid, 'stopped', 'swap.goodbye');
     if (outcome.kind === 'won') this.#parts.emit('node.goodbye');
   }
 
@@ -164,7 +165,7 @@ export class Membership {
     const outcome = await this.#parts.push({
       swap: { ref, from: known.oid, to: written.commit.oid },
       objects: written.objects,
-      priority: 'claim',
+      step: 'swap.fence',
     });
     if (outcome.kind === 'won') {
       this.#parts.emit('node.dead', {
@@ -177,7 +178,7 @@ export class Membership {
 
   async #beatOnce(): Promise<BeatOutcome> {
     if (this.#oid === null) return 'fenced';
-    const outcome = await this.#swapOwn(this.#oid, 'alive');
+    const outcome = await this.#swapOwn(this.#oid, 'alive', 'swap.beat');
     if (outcome.kind === 'won') {
       this.#parts.emit('node.heartbeat', { sequence: this.#sequence });
       return 'ok';
@@ -185,14 +186,13 @@ export class Membership {
     if (outcome.kind === 'refused') throw refusal(outcome);
     let { current } = outcome;
     if (current === null) {
-      // Somebody deleted the ref by hand. While it was gone our claims counted as orphans: their swaps will tell.
-      const again = await this.#swapOwn(null, 'alive');
+      // Somebody deleted the ref by hand, or the listing is from before it was there: the swap tells.
+      // While it was gone our claims counted as orphans: their swaps will tell, too.
+      const again = await this.#swapOwn(null, 'alive', 'swap.beat');
       if (again.kind === 'won') return 'ok';
       if (again.kind === 'refused') throw refusal(again);
-      // There is a ref after all: what said that it was gone was a late reading.
-      if (again.current === null)
-        throw new GitError('network', 'ls-remote', 'the remote showed this node as it was before');
       current = again.current;
+      if (current === null) throw new GitError('network', 'push', 'the ref of this node is there, and is not listed');
     }
     if (this.#recentOwn.includes(current)) {
       // An earlier beat of ours, believed lost, arrived after all.
@@ -206,7 +206,7 @@ export class Membership {
     return 'conflict';
   }
 
-  async #swapOwn(from: Oid | null, state: NodeState['state']): Promise<SwapOutcome> {
+  async #swapOwn(from: Oid | null, state: NodeState['state'], step: SwapStep): Promise<SwapOutcome> {
     const parts = this.#parts;
     this.#sequence += 1;
     const written = parts.writer.node({
@@ -226,7 +226,7 @@ export class Membership {
     const outcome = await parts.push({
       swap: { ref, from, to: written.commit.oid },
       objects: written.objects,
-      priority: 'heartbeat',
+      step,
     });
     if (outcome.kind === 'won') this.#oid = written.commit.oid;
     return outcome;
@@ -234,9 +234,10 @@ export class Membership {
 }
 
 /** A locked ref says nothing about what the host allows: it is waited for. */
-function refusal(outcome: { reason: string; lasting: boolean }): Error {
-  if (outcome.lasting) return new RegistrationRefusedError(outcome.reason);
-  return new GitError('locked', 'push', `the ref of this node is kept locked in the repository: ${outcome.reason}`);
+function refusal(outcome: Extract<SwapOutcome, { kind: 'refused' }>): Error {
+  return outcome.lasting
+    ? new RegistrationRefusedError(outcome.reason)
+    : new GitError('locked', 'push', `the ref of this node could not be moved: ${outcome.reason}`);
 }
 
 /** The host refuses the node's ref: a matter of the namespace or of permissions. */

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { type GitObject, makeObject, type ObjectType } from '../git/objects.ts';
 import { isOid, type ObjectFormat, type Oid, type RefName } from '../git/oid.ts';
 import type { RefSwap } from '../git/repository.ts';
-import type { Emit } from '../observe/events.ts';
+import { type DurableStep, durably, type StepParts } from '../steps.ts';
 import { isTaskId, type TaskId } from '../task/id.ts';
 
 const OUTBOX_FORMAT = 1;
@@ -46,15 +46,14 @@ export interface Outbox {
 
 export class FileOutbox implements Outbox {
   readonly #dir: string;
-  readonly #emit: Emit;
+  readonly #parts: StepParts;
 
-  constructor(dir: string, emit: Emit) {
+  constructor(dir: string, parts: StepParts) {
     this.#dir = dir;
-    this.#emit = emit;
+    this.#parts = parts;
   }
 
   async add(entry: OutboxEntry, format: ObjectFormat): Promise<void> {
-    await mkdir(this.#dir, { recursive: true });
     const header: EntryHeader = {
       format: OUTBOX_FORMAT,
       task_id: entry.taskId,
@@ -66,25 +65,33 @@ export class FileOutbox implements Outbox {
     };
     const path = this.#path(entry);
     const temporary = `${path}.new`;
+    const step = (name: DurableStep, action: () => Promise<void>): Promise<void> =>
+      durably(this.#parts, name, { task: entry.taskId }, action);
     try {
-      const file = await open(temporary, 'w', 0o600);
-      try {
-        await file.writeFile(`${JSON.stringify(header)}\n`);
-        for (const { content } of entry.objects) await file.writeFile(content);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(temporary, path);
+      await step('outbox.write', () => this.#write(temporary, header, entry));
+      await step('outbox.rename', () => rename(temporary, path));
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
     }
-    await syncDirectory(this.#dir);
+    await step('outbox.sync', () => syncDirectory(this.#dir));
+  }
+
+  async #write(path: string, header: EntryHeader, entry: OutboxEntry): Promise<void> {
+    await mkdir(this.#dir, { recursive: true });
+    const file = await open(path, 'w', 0o600);
+    try {
+      await file.writeFile(`${JSON.stringify(header)}\n`);
+      for (const { content } of entry.objects) await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
   }
 
   async remove(entry: Pick<OutboxEntry, 'taskId' | 'swap'>): Promise<void> {
-    await rm(this.#path(entry), { force: true });
+    const task = { task: entry.taskId };
+    await durably(this.#parts, 'outbox.remove', task, () => rm(this.#path(entry), { force: true }));
   }
 
   /** A damaged entry is set aside and told, not thrown away. */
@@ -94,15 +101,15 @@ export class FileOutbox implements Outbox {
       const path = join(this.#dir, name);
       if (name.endsWith('.new')) {
         // Never renamed: the crash came before the result was safe, and its container is still there.
-        await rm(path, { force: true });
+        await durably(this.#parts, 'outbox.discard', { path }, () => rm(path, { force: true }));
         continue;
       }
       if (!name.endsWith('.result')) continue;
       try {
         entries.push(decodeEntry(await readFile(path)));
       } catch (error) {
-        await rename(path, `${path}.damaged`);
-        this.#emit('outbox.damaged', { path: `${path}.damaged`, err: error });
+        await durably(this.#parts, 'outbox.set-aside', { path }, () => rename(path, `${path}.damaged`));
+        this.#parts.emit('outbox.damaged', { path: `${path}.damaged`, err: error });
       }
     }
     return entries;

@@ -12,14 +12,36 @@
 
 import { GitError } from '../git/errors.ts';
 import type { GitObject } from '../git/objects.ts';
-import type { Oid, RefName } from '../git/oid.ts';
-import type { RefSwap, Repository } from '../git/repository.ts';
+import type { RefName } from '../git/oid.ts';
+import { tellsOfLock } from '../git/push-report.ts';
+import type { RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
+import { durably, type SwapStep } from '../steps.ts';
 import { type SwapOutcome, settleSwaps } from './settle.ts';
 
-export const PUSH_PRIORITIES = ['result', 'record', 'claim', 'heartbeat', 'delete'] as const;
-export type PushPriority = (typeof PUSH_PRIORITIES)[number];
+const PUSH_PRIORITIES = ['result', 'branch', 'claim', 'heartbeat', 'delete'] as const;
+type PushPriority = (typeof PUSH_PRIORITIES)[number];
+
+/** How much each swap matters when several wait. */
+const PRIORITY_OF: Readonly<Record<SwapStep, PushPriority>> = {
+  'swap.result': 'result',
+  'swap.put-back': 'result',
+  'swap.release': 'result',
+  'swap.settle': 'result',
+  'swap.cancel': 'result',
+  'swap.record': 'branch',
+  'swap.submit': 'branch',
+  'swap.lay-out': 'branch',
+  'swap.claim': 'claim',
+  'swap.adopt': 'claim',
+  'swap.fence': 'claim',
+  'swap.register': 'heartbeat',
+  'swap.beat': 'heartbeat',
+  'swap.goodbye': 'heartbeat',
+  'swap.give-up': 'delete',
+  'swap.delete': 'delete',
+};
 
 export const MAX_SWAPS_PER_PUSH = 400;
 const BUDGET_WINDOW_MS = 60_000;
@@ -35,7 +57,8 @@ export interface PushRequest {
   swap: RefSwap;
   /** New objects behind `swap.to`, unless they are in the local store already. */
   objects: readonly GitObject[];
-  priority: PushPriority;
+  /** What it is for; decides how much it matters. */
+  step: SwapStep;
 }
 
 interface Pending extends PushRequest {
@@ -52,7 +75,6 @@ export class Publisher {
   readonly #signal: AbortSignal;
   readonly #onSettled: (request: PushRequest, outcome: SwapOutcome) => void;
   readonly #onFailed: (error: unknown) => void;
-  readonly #replacedByNow: () => (oid: Oid) => boolean;
   #pending: Pending[] = [];
   #running: Promise<void> | null = null;
   /** Monotonic starts of the pushes within the last minute. */
@@ -71,8 +93,6 @@ export class Publisher {
     signal: AbortSignal;
     onSettled: (request: PushRequest, outcome: SwapOutcome) => void;
     onFailed: (error: unknown) => void;
-    /** As for `settleSwaps`. */
-    replacedByNow: () => (oid: Oid) => boolean;
   }) {
     this.#repository = parts.repository;
     this.#clock = parts.clock;
@@ -82,7 +102,6 @@ export class Publisher {
     this.#signal = parts.signal;
     this.#onSettled = parts.onSettled;
     this.#onFailed = parts.onFailed;
-    this.#replacedByNow = parts.replacedByNow;
   }
 
   /** @throws GitError when, after all tries, nothing certain is known; the swap may or may not have been applied. */
@@ -120,14 +139,15 @@ export class Publisher {
   }
 
   #takeBatch(): Pending[] {
-    const rank = (request: Pending): number => PUSH_PRIORITIES.indexOf(request.priority);
+    const rank = (request: Pending): number => PUSH_PRIORITIES.indexOf(PRIORITY_OF[request.step]);
     this.#pending.sort((a, b) => rank(a) - rank(b));
     const first = this.#pending[0];
     const batch: Pending[] = [];
     const refs = new Set<RefName>();
-    const alone = first?.priority === 'record';
+    const isBranch = (request: Pending): boolean => PRIORITY_OF[request.step] === 'branch';
+    const alone = first !== undefined && isBranch(first);
     this.#pending = this.#pending.filter((request) => {
-      const fits = alone ? batch.length === 0 : request.priority !== 'record' && batch.length < MAX_SWAPS_PER_PUSH;
+      const fits = alone ? batch.length === 0 : !isBranch(request) && batch.length < MAX_SWAPS_PER_PUSH;
       if (!fits || refs.has(request.swap.ref)) return true;
       refs.add(request.swap.ref);
       batch.push(request);
@@ -152,12 +172,12 @@ export class Publisher {
             readFirst: tryNumber > 1,
             signal: this.#signal,
             onUnclear: (reasons) => this.#emit('push.unclear', { swaps: reasons.length, reasons: reasons.slice(0, 5) }),
-            replacedByNow: this.#replacedByNow,
-            onPush: async () => {
+            send: async (open) => {
               // The first push of a batch has waited already, before the batch was put together.
               if (pushes > 0) await this.#waitForBudget();
               pushes += 1;
               this.#recentPushesMs.push(this.#clock.monotonicMs());
+              return this.#send(open, batch);
             },
           }),
         this.#signal,
@@ -191,10 +211,17 @@ export class Publisher {
       this.#locked.delete(ref);
       return;
     }
-    if (this.#locked.has(ref)) return;
+    if (this.#locked.has(ref) || !tellsOfLock(outcome.reason)) return;
     this.#locked.add(ref);
     const remedy = `if no git runs in the repository on the host, remove the file ${ref}.lock in it, or packed-refs.lock`;
     this.#emit('ref.locked', { ref, reason: outcome.reason, remedy });
+  }
+
+  #send(swaps: readonly RefSwap[], batch: readonly Pending[]): Promise<ReadonlyMap<RefName, SwapVerdict>> {
+    const refs = new Set(swaps.map(({ ref }) => ref));
+    const steps = batch.flatMap(({ swap, step }) => (refs.has(swap.ref) ? [step] : []));
+    const parts = { clock: this.#clock, emit: this.#emit };
+    return durably(parts, steps, { swaps: swaps.length }, () => this.#repository.swapRefs(swaps, this.#signal));
   }
 
   async #waitForBudget(): Promise<void> {

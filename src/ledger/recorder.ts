@@ -90,7 +90,7 @@ export type RecordOutcome =
   | { kind: 'nothing' }
   /** The host does not let workers write the branch: results stay readable in their refs. */
   | { kind: 'refused'; reason: string }
-  /** Somebody keeps the branch locked. */
+  /** The branch does not move for the moment, though nobody forbids it: mostly a lock. */
   | { kind: 'locked' };
 
 export class Recorder {
@@ -110,13 +110,14 @@ export class Recorder {
       const outcome = await this.#parts.push({
         swap: { ref: current.branch, from: current.tip, to: built.commit.oid },
         objects: built.objects,
-        priority: 'record',
+        step: 'swap.record',
       });
       if (outcome.kind === 'won') {
         this.#parts.emit('result.recorded', { tasks: built.taskIds.length, commit: built.commit.oid });
         return { kind: 'recorded', count: built.taskIds.length, tip: built.commit.oid };
       }
       if (outcome.kind === 'refused') {
+        // The same tip again would bring the same answer. A later cycle looks anew.
         if (!outcome.lasting) return { kind: 'locked' };
         this.#parts.emit('record.refused', { branch: current.branch, reason: outcome.reason });
         return { kind: 'refused', reason: outcome.reason };
@@ -134,7 +135,7 @@ export class Recorder {
     const outcomes = await Promise.all(
       settled.map(({ taskId, oid }) => {
         const ref: RefName = taskRef(this.#parts.reader.namespace, taskId);
-        return this.#parts.push({ swap: { ref, from: oid, to: null }, objects: [], priority: 'delete' });
+        return this.#parts.push({ swap: { ref, from: oid, to: null }, objects: [], step: 'swap.delete' });
       }),
     );
     const deleted = outcomes.filter(({ kind }) => kind === 'won').length;

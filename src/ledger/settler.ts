@@ -109,7 +109,7 @@ export class Settler {
       from: verdict.from?.oid ?? null,
       to: written.commit.oid,
     };
-    const outcome = await push({ swap, objects: written.objects, priority: 'result' });
+    const outcome = await push({ swap, objects: written.objects, step: 'swap.settle' });
     if (outcome.kind !== 'won') return;
     emit('task.rejected', { task: verdict.taskId, reason: verdict.reason, problem: verdict.message });
   }

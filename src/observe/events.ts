@@ -30,6 +30,8 @@ export const EVENTS = {
   'poll.pulling': { level: 'info', message: 'Pulling new commits' },
   'poll.failed': { level: 'warn', message: 'Poll failed' },
   'git.retry': { level: 'warn', message: 'Git operation failed, trying again' },
+  'step.begun': { level: 'debug', message: 'Durable step begun' },
+  'step.done': { level: 'debug', message: 'Durable step done' },
   'git.command': { level: 'debug', message: 'Git command finished' },
   'swap.settled': { level: 'debug', message: 'Swap settled' },
   'push.completed': { level: 'debug', message: 'Push completed' },

@@ -4,6 +4,7 @@ import { systemClock } from '../../src/runtime.ts';
 import { PrivateEngine } from '../support/engine.ts';
 import { git } from '../support/git.ts';
 import { GitServer } from '../support/git-server.ts';
+import { seeded } from '../support/seeded.ts';
 import { TaskRepository } from '../support/task-repository.ts';
 import { makeTempDir, type TempDir } from '../support/temp.ts';
 import { until } from '../support/until.ts';
@@ -29,15 +30,6 @@ afterAll(async () => {
   await engine.stop();
   directory.remove();
 });
-
-/** A small generator with a seed, so that a run can be told and repeated (Lehmer, 1951). */
-function seeded(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state % below;
-  };
-}
 
 describe('workers killed at random', () => {
   it('lose nothing and do nothing twice', { timeout: 240_000 }, async () => {

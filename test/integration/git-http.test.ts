@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GitError } from '../../src/git/errors.ts';
 import { makeCommit, makeTree } from '../../src/git/objects.ts';
 import { type Oid, oid, refName } from '../../src/git/oid.ts';
 import { commitFiles, git } from '../support/git.ts';
-import { GitServer, type Misbehaviour, type RequestKind } from '../support/git-server.ts';
+import { GitServer, type RequestKind } from '../support/git-server.ts';
+import type { Misbehaviour } from '../support/misbehaviour.ts';
 import { allProcesses } from '../support/processes.ts';
 import { openRepository, type TestRepository } from '../support/repository.ts';
 import { makeTempDir, type TempDir } from '../support/temp.ts';
@@ -59,7 +60,7 @@ describe('a server that misbehaves', () => {
     [{ kind: 'status', status: 401 }, 'auth'],
     [{ kind: 'status', status: 403 }, 'auth'],
     [{ kind: 'status', status: 404 }, 'not-found'],
-    [{ kind: 'status', status: 429, headers: { 'Retry-After': '7' } }, 'throttled'],
+    [{ kind: 'status', status: 429 }, 'throttled'],
     [{ kind: 'status', status: 500 }, 'network'],
     [{ kind: 'status', status: 502 }, 'network'],
     [{ kind: 'status', status: 503 }, 'network'],
@@ -149,6 +150,44 @@ describe('a server that misbehaves', () => {
     expect(test.named('git.retry')[0]?.fields).toMatchObject({ operation: 'ls-remote', kind: 'network', attempt: 1 });
   });
 
+  it.each([
+    ['seconds', 429, (): string => '2'],
+    ['a date', 503, (): string => new Date(Date.now() + 2_000).toUTCString()],
+  ] as const)('that asks for a pause in %s is left alone for so long, by every operation', async (_, status, asked) => {
+    const test = open({ retryAttempts: 2, retryBaseMs: 10 });
+    await test.repository.fetchRefs(['refs/heads/main']);
+    const next = await state(test, 'x');
+    const ref = refName('refs/x/a');
+    const askedAtMs: number[] = [];
+    let throttles = true;
+    server.onRequest = ({ kind }): Misbehaviour | undefined => {
+      askedAtMs.push(performance.now());
+      if (kind !== 'receive-pack' || !throttles) return undefined;
+      throttles = false;
+      return { kind: 'status', status, headers: { 'Retry-After': asked() } };
+    };
+    const error = await failure(test.repository.swapRefs([{ ref, from: null, to: next }]));
+    expect(error.kind).toBe('throttled');
+    // Whole seconds: a date may lie just across the next one.
+    expect(error.retryAfterMs).toBeGreaterThanOrEqual(2_000);
+    expect(error.retryAfterMs).toBeLessThanOrEqual(3_000);
+    const before = askedAtMs.length;
+    const toldAtMs = askedAtMs.at(-1) as number;
+    expect((await test.repository.listRefs(['refs/x/'])).refs.size).toBe(0);
+    expect((askedAtMs[before] as number) - toldAtMs).toBeGreaterThanOrEqual(2_000);
+    expect((await test.repository.swapRefs([{ ref, from: null, to: next }])).get(ref)).toEqual({ kind: 'applied' });
+  });
+
+  it('is waited for no longer than the caller wants', async () => {
+    const test = open();
+    onKind('info-refs', { kind: 'status', status: 429, headers: { 'Retry-After': '60' } });
+    await failure(test.repository.listRefs([]));
+    const controller = new AbortController();
+    const listing = failure(test.repository.listRefs([], controller.signal));
+    controller.abort();
+    expect((await listing).kind).toBe('aborted');
+  });
+
   it('is not asked again for a swap, nor where only a person can help', async () => {
     const test = open({ retryAttempts: 5, retryBaseMs: 200 });
     await test.repository.fetchRefs(['refs/heads/main']);
@@ -185,6 +224,40 @@ describe('a server that misbehaves', () => {
     expect((await failure(test.repository.swapRefs([{ ref: refName('refs/x/b'), from: null, to: next }]))).kind).toBe(
       'corrupt-remote',
     );
+  });
+});
+
+describe('a fetch that a push overtakes', () => {
+  it.each(['moves', 'locks'] as const)('is made again when the push %s a ref that was fetched', async (what) => {
+    const test = open();
+    const ref = refName('refs/x/a');
+    await test.repository.fetchRefs(['refs/heads/main']);
+    const [first, second] = [await state(test, 'first'), await state(test, 'second')];
+    await test.repository.swapRefs([{ ref, from: null, to: first }]);
+    // From another worker, so that this fetch has something to bring.
+    const theirs = await commitFiles(path, { c: '3' });
+    await git(path, ['update-ref', ref, theirs]);
+    const mirror = dir.sub('clone', 'refs/remote/x/a');
+    server.onRequest = async ({ kind, number }) => {
+      // The second listing is that of the second try: by then the push is through.
+      if (kind === 'ls-refs' && number === 2) rmSync(`${mirror}.lock`, { force: true });
+      if (kind !== 'fetch' || number > 1) return undefined;
+      if (what === 'moves') await git(dir.sub('clone'), ['update-ref', 'refs/remote/x/a', second]);
+      else writeFileSync(`${mirror}.lock`, '');
+      return undefined;
+    };
+    server.resetCounts();
+    await test.repository.fetchRefs(['refs/heads/main', 'refs/x/*']);
+    expect(server.counts['ls-refs']).toBe(2);
+    expect(readFileSync(mirror, 'utf8').trim()).toBe(theirs);
+  });
+
+  it('is given up when the lock stays', async () => {
+    const test = open();
+    await test.repository.fetchRefs(['refs/heads/main']);
+    await commitFiles(path, { c: '3' });
+    writeFileSync(dir.sub('clone', 'refs/remote/heads/main.lock'), '');
+    expect((await failure(test.repository.fetchRefs(['refs/heads/main']))).kind).toBe('corrupt-local');
   });
 });
 

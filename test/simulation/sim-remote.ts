@@ -35,7 +35,9 @@ export class SimRemote {
     const held = this.refs.get(ref) ?? null;
     const comparesNothing = to === null && from !== null && !this.objects.has(from);
     if (held !== from && !comparesNothing) {
-      return held === to ? { kind: 'unclear', reason: 'up to date' } : { kind: 'rejected', reason: 'stale info' };
+      return held === to && to !== null
+        ? { kind: 'unclear', reason: 'up to date' }
+        : { kind: 'rejected', reason: 'stale info' };
     }
     if (held === to) return { kind: 'unclear', reason: 'up to date' };
     if (to === null) this.refs.delete(ref);

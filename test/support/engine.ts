@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
 import { createConnection } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { busyboxRootTar, findBusybox } from '../../src/executor/docker/busybox-image.ts';
 import { LABEL } from '../../src/executor/docker/labels.ts';
@@ -89,6 +89,15 @@ export class PrivateEngine {
     await this.#end('SIGKILL');
   }
 
+  /** The daemon hangs: it accepts calls and answers none. Its containers run on. */
+  pause(): void {
+    this.#daemon?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#daemon?.kill('SIGCONT');
+  }
+
   /** Brings the daemon back on the same data. `signal`: how the one before is ended, if it still runs. */
   async restart(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     await this.#end(signal);
@@ -161,11 +170,22 @@ export class PrivateEngine {
     throw new Error(`the container of ${taskId} ended without printing ${text}`);
   }
 
-  /** Containers that carry one of our labels, in any state. */
-  async countLeftovers(): Promise<number> {
-    const filters = encodeURIComponent(JSON.stringify({ label: [LABEL.grid] }));
+  /** Containers that carry one of our labels, in any state. @param gridId of this grid only */
+  async countLeftovers(gridId?: string): Promise<number> {
+    const label = gridId === undefined ? LABEL.grid : `${LABEL.grid}=${gridId}`;
+    const filters = encodeURIComponent(JSON.stringify({ label: [label] }));
     const { body } = await this.api<unknown[]>('GET', `/containers/json?all=true&filters=${filters}`);
     return body.length;
+  }
+
+  /**
+   * What containers leave on this machine outside of the engine's own list: processes that hold them, and mounts. A layer
+   * that a daemon was just making when it was killed stays mounted, and is no container's.
+   */
+  async remains(): Promise<string[]> {
+    const shims = await this.#processes('containerd-shim');
+    const mounts = (await this.#mounts()).filter((path) => path !== this.dataRoot && !path.endsWith('-init/merged'));
+    return [...shims.map((pid) => `process ${pid}`), ...mounts];
   }
 
   #path(name: string): string {
@@ -248,20 +268,26 @@ export class PrivateEngine {
   }
 
   /** Ids of the processes that name our directory on their command line: containerd and its shims. */
-  async #processes(): Promise<number[]> {
+  async #processes(prefix = ''): Promise<number[]> {
     const found: number[] = [];
     for (const name of await readdir('/proc')) {
       if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
       const line = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
       const [program = ''] = line.split('\0');
-      if (/(^|\/)(dockerd|containerd[^/]*)$/.test(program) && line.includes(this.directory)) found.push(Number(name));
+      const isEngine = /(^|\/)(dockerd|containerd[^/]*)$/.test(program) && basename(program).startsWith(prefix);
+      if (isEngine && line.includes(this.directory)) found.push(Number(name));
     }
     return found;
   }
 
-  async #unmountAll(): Promise<void> {
+  /** In the order in which they were made. */
+  async #mounts(): Promise<string[]> {
     const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '');
-    for (const mount of mounts.filter((path) => path.startsWith(`${this.directory}/`)).toReversed()) {
+    return mounts.filter((path) => path.startsWith(`${this.directory}/`));
+  }
+
+  async #unmountAll(): Promise<void> {
+    for (const mount of (await this.#mounts()).toReversed()) {
       await run('umount', ['--lazy', mount]).catch(() => {});
     }
   }

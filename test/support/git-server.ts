@@ -1,15 +1,17 @@
 /**
- * A smart-HTTP Git server on loopback: node:http in front of the real `git http-backend`, so that what a client sees is
- * Git's own behaviour, plus the misbehaviour that a test asks for.
+ * A smart-HTTP Git server: node:http in front of the real `git http-backend`, so that what a client sees is Git's own
+ * behaviour, plus the misbehaviour that a test asks for. Listens on loopback unless told otherwise.
  *
  * Bodies are held in memory, so repositories in tests stay small.
  */
 import { spawn } from 'node:child_process';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { git, initBare } from './git.ts';
+import { type Ago, type Answer, answer, type Misbehaviour } from './misbehaviour.ts';
+import { RefPast } from './ref-past.ts';
 import { hermeticEnv, makeTempDir } from './temp.ts';
 
 const REQUEST_KINDS = ['info-refs', 'ls-refs', 'fetch', 'receive-pack', 'other'] as const;
@@ -27,25 +29,15 @@ export interface GitRequest {
   number: number;
 }
 
-export type Misbehaviour =
-  /** Closes the connection; the repository never sees the request. */
-  | { kind: 'drop' }
-  /** Lets the repository carry the request out, then closes the connection without a byte of answer. */
-  | { kind: 'drop-reply' }
-  /** Answers this instead. */
-  | { kind: 'status'; status: number; headers?: Record<string, string>; body?: string }
-  /** Waits, then goes on normally. Ends early when the client leaves. */
-  | { kind: 'delay'; ms: number }
-  /** Never answers. */
-  | { kind: 'hang' }
-  /** Sends only the first bytes of the answer's body, then closes the connection. */
-  | { kind: 'truncate'; bytes: number }
-  /** Sends the answer with one byte of its body flipped. */
-  | { kind: 'corrupt'; atByte: number };
-
 export interface GitServerOptions {
   /** Basic authentication is demanded when given. */
   auth?: { user: string; token: string };
+  /** The address to listen on; loopback when absent. */
+  address?: string;
+  /** Keeps what the refs were after each push, for stale listings. */
+  keepPast?: boolean;
+  /** In front of the git of the backend in PATH: a directory with a wrapper. */
+  backendPath?: string;
 }
 
 type Interceptor = (request: GitRequest) => Misbehaviour | undefined | Promise<Misbehaviour | undefined>;
@@ -66,6 +58,10 @@ export class GitServer {
   auth: { user: string; token: string } | null;
   readonly #dispose: () => void;
   readonly #sockets = new Set<Socket>();
+  readonly #address: string;
+  readonly #backendPath: string | null;
+  readonly #keepPast: boolean;
+  readonly #pasts = new Map<string, RefPast>();
   #server: Server | null = null;
   #port = 0;
 
@@ -73,6 +69,9 @@ export class GitServer {
     this.root = root;
     this.#dispose = dispose;
     this.auth = options.auth ?? null;
+    this.#address = options.address ?? '127.0.0.1';
+    this.#backendPath = options.backendPath ?? null;
+    this.#keepPast = options.keepPast ?? false;
   }
 
   static async start(options: GitServerOptions = {}): Promise<GitServer> {
@@ -84,7 +83,7 @@ export class GitServer {
 
   /** A URL without credentials. */
   url(name: string): string {
-    return `http://127.0.0.1:${this.#port}/${name}.git`;
+    return `http://${this.#address}:${this.#port}/${name}.git`;
   }
 
   repositoryPath(name: string): string {
@@ -96,6 +95,11 @@ export class GitServer {
     const path = this.repositoryPath(name);
     await initBare(path, options);
     await git(path, ['config', 'http.receivepack', 'true']);
+    if (this.#keepPast) {
+      const past = new RefPast(path);
+      await past.remember();
+      this.#pasts.set(name, past);
+    }
     return path;
   }
 
@@ -117,7 +121,7 @@ export class GitServer {
     });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(this.#port, '127.0.0.1', resolve);
+      server.listen(this.#port, this.#address, resolve);
     });
     this.#port = (server.address() as AddressInfo).port;
     this.#server = server;
@@ -168,40 +172,24 @@ export class GitServer {
       body,
       number: this.counts[kind],
     });
-    switch (asked?.kind) {
-      case 'drop':
-        request.socket.destroy();
-        return;
-      case 'hang':
-        return;
-      case 'status':
-        response.writeHead(asked.status, asked.headers ?? {}).end(asked.body ?? '');
-        return;
-      case 'delay':
-        await waitOrClose(asked.ms, request.socket);
-        break;
-      case undefined:
-      case 'drop-reply':
-      case 'truncate':
-      case 'corrupt':
-        break;
-    }
-    const answer = await this.#backend(request, url, body);
-    if (asked?.kind === 'drop-reply') {
-      request.socket.destroy();
-      return;
-    }
-    if (asked?.kind === 'corrupt') {
-      const at = Math.min(asked.atByte, answer.body.length - 1);
-      answer.body[at] = (answer.body[at] ?? 0) ^ 0xff;
-    }
-    this.bytesOut += answer.body.length;
-    response.writeHead(answer.status, answer.headers);
-    if (asked?.kind === 'truncate') {
-      response.write(answer.body.subarray(0, asked.bytes), () => request.socket.destroy());
-      return;
-    }
-    response.end(answer.body);
+    const exchange = {
+      response,
+      socket: request.socket,
+      carryOut: (ago?: Ago) => this.#carryOut(request, url, body, ago),
+      sent: (bytes: number) => {
+        this.bytesOut += bytes;
+      },
+    };
+    await answer(exchange, asked);
+  }
+
+  async #carryOut(request: IncomingMessage, url: URL, body: Buffer, ago: Ago | undefined): Promise<Answer> {
+    const [, name = '', rest = ''] = /^\/([^/]+)\.git(\/.*)$/.exec(decodeURIComponent(url.pathname)) ?? [];
+    const past = this.#pasts.get(name);
+    if (ago && past) return past.lend(ago, (path) => this.#backend(request, url, body, `/${basename(path)}${rest}`));
+    const answered = await this.#backend(request, url, body, decodeURIComponent(url.pathname));
+    if (rest === '/git-receive-pack') await past?.remember();
+    return answered;
   }
 
   #authorised(request: IncomingMessage): boolean {
@@ -209,23 +197,20 @@ export class GitServer {
     return request.headers.authorization === expected;
   }
 
-  #backend(
-    request: IncomingMessage,
-    url: URL,
-    body: Buffer,
-  ): Promise<{ status: number; headers: Record<string, string>; body: Buffer }> {
+  #backend(request: IncomingMessage, url: URL, body: Buffer, pathInfo: string): Promise<Answer> {
     const protocol = request.headers['git-protocol'];
     const child = spawn('git', ['http-backend'], {
       env: hermeticEnv(this.root, {
         GIT_PROJECT_ROOT: this.root,
         GIT_HTTP_EXPORT_ALL: '1',
-        PATH_INFO: decodeURIComponent(url.pathname),
+        PATH_INFO: pathInfo,
         QUERY_STRING: url.search.slice(1),
         REQUEST_METHOD: request.method ?? 'GET',
         CONTENT_TYPE: request.headers['content-type'] ?? '',
         CONTENT_LENGTH: String(body.length),
         REMOTE_ADDR: '127.0.0.1',
         ...(typeof protocol === 'string' ? { GIT_PROTOCOL: protocol } : {}),
+        ...(this.#backendPath === null ? {} : { PATH: `${this.#backendPath}:${process.env['PATH'] ?? ''}` }),
       }),
       stdio: ['pipe', 'pipe', 'ignore'],
     });
@@ -249,7 +234,7 @@ function requestKind(url: URL, body: Buffer): RequestKind {
   return 'other';
 }
 
-function parseCgi(output: Buffer): { status: number; headers: Record<string, string>; body: Buffer } {
+function parseCgi(output: Buffer): Answer {
   const end = output.indexOf('\r\n\r\n');
   if (end < 0) return { status: 500, headers: {}, body: Buffer.from('the backend gave no answer\n') };
   const headers: Record<string, string> = {};
@@ -262,16 +247,4 @@ function parseCgi(output: Buffer): { status: number; headers: Record<string, str
     else headers[name] = value;
   }
   return { status, headers, body: output.subarray(end + 4) };
-}
-
-function waitOrClose(ms: number, socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      socket.off('close', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    socket.once('close', done);
-  });
 }

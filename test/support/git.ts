@@ -3,18 +3,21 @@ import { execFile } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { hermeticEnv } from './temp.ts';
 
+/** All objects of a repository fit. */
+const MAX_OUTPUT_BYTES = 1024 ** 3;
+
 export interface GitRunOptions {
   input?: Buffer | string;
   env?: Readonly<Record<string, string>>;
 }
 
 /** Runs git in `cwd` and answers its standard output. @throws Error with the standard error in its message. */
-function gitBytes(cwd: string, args: readonly string[], options: GitRunOptions = {}): Promise<Buffer> {
+export function gitBytes(cwd: string, args: readonly string[], options: GitRunOptions = {}): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const child = execFile(
       'git',
       args,
-      { cwd, env: hermeticEnv(tmpdir(), options.env), encoding: 'buffer', maxBuffer: 64 * 1024 * 1024 },
+      { cwd, env: hermeticEnv(tmpdir(), options.env), encoding: 'buffer', maxBuffer: MAX_OUTPUT_BYTES },
       (error, stdout, stderr) => {
         if (error) reject(new Error(`git ${args.join(' ')}: ${stderr.toString()}`, { cause: error }));
         else resolve(stdout);

@@ -148,7 +148,7 @@ export class MemoryGrid {
           clock,
           emit,
         }),
-        outbox: new FileOutbox(join(settings.stateDir, 'outbox'), emit),
+        outbox: new FileOutbox(join(settings.stateDir, 'outbox'), { clock, emit }),
         retry: quickRetry,
         clock,
         randomHex: systemRandomHex,

@@ -88,7 +88,7 @@ export class MemoryRepository implements Repository {
     const verdicts = new Map<RefName, SwapVerdict>();
     for (const swap of swaps) {
       const held = this.remote.refs.get(swap.ref) ?? null;
-      if (held === swap.to) verdicts.set(swap.ref, { kind: 'unclear', reason: 'up to date' });
+      if (held === swap.to && swap.to !== null) verdicts.set(swap.ref, { kind: 'unclear', reason: 'up to date' });
       else
         verdicts.set(
           swap.ref,

@@ -28,15 +28,40 @@ interface StubContainer {
   stop: (reason: StopReason) => void;
 }
 
+/** What an engine does with a call. `hang`: no answer until `release`, then the answer of one that works. */
+type Behaviour = 'work' | 'fail' | 'hang';
+type FaultyCall = 'probe' | 'findRuns' | 'dispose' | 'stop';
+
 /** The engine of one machine: outlives executors. */
 export class StubEngine {
   readonly containers = new Set<StubContainer>();
+  /** Asked at each such call. */
+  readonly faults: Record<FaultyCall, () => Behaviour> = {
+    probe: () => 'work',
+    findRuns: () => 'work',
+    dispose: () => 'work',
+    stop: () => 'work',
+  };
+  #released = Promise.withResolvers<void>();
   readonly starts: { taskId: string; nodeId: string; epoch: number }[] = [];
   available = true;
   readonly clock: Clock;
 
   constructor(clock: Clock) {
     this.clock = clock;
+  }
+
+  /** Answers every call that hangs. */
+  release(): void {
+    this.#released.resolve();
+    this.#released = Promise.withResolvers();
+  }
+
+  /** @throws ExecutorError */
+  async answer(call: FaultyCall): Promise<void> {
+    const behaviour = this.available ? this.faults[call]() : 'fail';
+    if (behaviour === 'hang') await this.#released.promise;
+    if (behaviour === 'fail') throw new ExecutorError('engine-unavailable', 'the stub engine is away');
   }
 
   run(job: Job): StubContainer {
@@ -102,7 +127,7 @@ export class StubExecutor implements Executor {
   }
 
   async probe(): Promise<EngineInfo> {
-    this.#mustAnswer();
+    await this.#engine.answer('probe');
     return {
       name: 'stub',
       version: '1',
@@ -126,7 +151,7 @@ export class StubExecutor implements Executor {
   }
 
   async findRuns(nodeId: NodeId): Promise<FoundRun[]> {
-    this.#mustAnswer();
+    await this.#engine.answer('findRuns');
     return [...this.#engine.containers]
       .filter(({ key }) => key.nodeId === nodeId)
       .map((container) => ({
@@ -148,8 +173,11 @@ export class StubExecutor implements Executor {
     return {
       key: container.key,
       ended: container.ended,
-      stop: (reason) => container.stop(reason),
+      stop: (reason) => {
+        if (this.#engine.faults.stop() === 'work') container.stop(reason);
+      },
       dispose: async () => {
+        await this.#engine.answer('dispose');
         container.stop('fenced');
         this.#engine.containers.delete(container);
       },

@@ -27,7 +27,12 @@ export interface WorkerProcessOptions {
   args?: readonly string[];
   /** Another program than `dgrid-worker start`, with its first arguments. */
   program?: readonly string[];
+  /** For a long life: told of each entry, of which only the latest are kept. */
+  onEntry?: (entry: LogEntry) => void;
 }
+
+const KEPT_ENTRIES = 2_000;
+const KEPT_CHARACTERS = 1_000_000;
 
 export class WorkerProcess {
   readonly name: string;
@@ -36,10 +41,12 @@ export class WorkerProcess {
   output = '';
   readonly child: ChildProcess;
   readonly #exited: Promise<number | null>;
+  readonly #onEntry: ((entry: LogEntry) => void) | null;
 
-  private constructor(name: string, child: ChildProcess) {
+  private constructor(name: string, child: ChildProcess, onEntry: ((entry: LogEntry) => void) | null) {
     this.name = name;
     this.child = child;
+    this.#onEntry = onEntry;
     for (const stream of [child.stdout, child.stderr]) {
       if (!stream) continue;
       createInterface({ input: stream }).on('line', (line) => this.#take(line));
@@ -74,7 +81,7 @@ export class WorkerProcess {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    return new WorkerProcess(options.name, child);
+    return new WorkerProcess(options.name, child, options.onEntry ?? null);
   }
 
   get pid(): number {
@@ -125,9 +132,15 @@ export class WorkerProcess {
     this.output += `${line}\n`;
     if (!line.startsWith('{')) return;
     try {
-      this.log.push(JSON.parse(line) as LogEntry);
+      const entry = JSON.parse(line) as LogEntry;
+      this.log.push(entry);
+      this.#onEntry?.(entry);
     } catch {
       // Part of something else; it stays in `output`.
+    }
+    if (this.#onEntry && this.log.length > 2 * KEPT_ENTRIES) {
+      this.log.splice(0, KEPT_ENTRIES);
+      this.output = this.output.slice(-KEPT_CHARACTERS);
     }
   }
 }

@@ -1,5 +1,7 @@
 /** The engine's container calls that we use, typed, with their answers reduced to what is read from them. */
 import type { Duplex, Readable } from 'node:stream';
+import type { Emit } from '../../observe/events.ts';
+import { durably, type StepParts } from '../../steps.ts';
 import { ExecutorError } from '../executor.ts';
 import type { ContainerSpec } from './container-spec.ts';
 import { type Engine, hasStatus, readAll } from './engine.ts';
@@ -28,24 +30,25 @@ const REMOVE_PAUSE_MS = 250;
 
 export class Containers {
   readonly #engine: Engine;
+  readonly #parts: StepParts;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, emit: Emit) {
     this.#engine = engine;
+    this.#parts = { clock: engine.clock, emit };
   }
 
   async create(name: string, spec: ContainerSpec): Promise<string> {
-    const answer = await this.#engine.json<{ Id: string }>({
-      method: 'POST',
-      path: '/containers/create',
-      query: { name },
-      body: spec,
-    });
+    const request = { method: 'POST', path: '/containers/create', query: { name }, body: spec } as const;
+    const answer = await durably(this.#parts, 'container.create', { container: name }, () =>
+      this.#engine.json<{ Id: string }>(request),
+    );
     return answer.Id;
   }
 
   /** Succeeds when it runs already. */
   async start(id: string): Promise<void> {
-    await this.#engine.json({ method: 'POST', path: `/containers/${id}/start` });
+    const request = { method: 'POST', path: `/containers/${id}/start` } as const;
+    await durably(this.#parts, 'container.start', { container: id }, () => this.#engine.json(request));
   }
 
   /** Both outputs as frames, and standard input where the container has one. */
@@ -103,12 +106,15 @@ export class Containers {
     }
   }
 
-  /** Does nothing to a container that is gone or has ended. */
-  async signal(id: string, signal: 'TERM' | 'KILL'): Promise<void> {
+  /** @returns false when there was nothing left to signal: the container is gone or has ended. */
+  async signal(id: string, signal: 'TERM' | 'KILL'): Promise<boolean> {
     try {
-      await this.#engine.json({ method: 'POST', path: `/containers/${id}/kill`, query: { signal } });
+      const request = { method: 'POST', path: `/containers/${id}/kill`, query: { signal } } as const;
+      await durably(this.#parts, 'container.stop', { container: id, signal }, () => this.#engine.json(request));
+      return true;
     } catch (error) {
       if (!hasStatus(error, 404, 409)) throw error;
+      return false;
     }
   }
 
@@ -116,8 +122,8 @@ export class Containers {
   async remove(id: string): Promise<void> {
     for (let tries = 1; ; tries += 1) {
       try {
-        const query = { force: true, v: true };
-        await this.#engine.json({ method: 'DELETE', path: `/containers/${id}`, query });
+        const request = { method: 'DELETE', path: `/containers/${id}`, query: { force: true, v: true } } as const;
+        await durably(this.#parts, 'container.remove', { container: id }, () => this.#engine.json(request));
         return;
       } catch (error) {
         if (hasStatus(error, 404)) return;

@@ -64,7 +64,7 @@ export class DockerExecutor implements Executor {
     this.#options = options;
     this.#engine = new Engine(settings, clock);
     this.#facts = new EngineFacts(this.#engine);
-    this.#containers = new Containers(this.#engine);
+    this.#containers = new Containers(this.#engine, emit);
     this.#owned = new OwnedImages(options.ownedImagesFile);
     this.#images = new Images(this.#engine, this.#facts, this.#owned, settings, emit);
   }

@@ -20,6 +20,17 @@ interface VersionAnswer {
   Components?: { Name?: string }[];
 }
 
+interface EventLine {
+  Action?: string;
+}
+
+export interface Testimony {
+  /** The container's end was its own: the engine leaves containers alone when it restarts (live-restore), or did not. */
+  keptContainer: boolean;
+  /** The engine was there when the container ended. If not, what was written last is lost: nobody read it. */
+  sawEnd: boolean;
+}
+
 const MAX_EVENTS_BYTES = 1024 * 1024;
 
 export class EngineFacts {
@@ -61,28 +72,34 @@ export class EngineFacts {
   }
 
   /**
-   * Whether this container's end was its own although the engine had been out of reach: the engine leaves its containers
-   * alone when it restarts (live-restore), or was never restarted, since it remembers the container's start.
-   * When it can't be found out the answer is no: running a task again is better than believing a wrong result.
+   * What the engine can testify of a container whose end nobody here was told as it happened. What can't be found out
+   * counts as no: running a task again is better than believing a wrong result.
    */
-  async keptContainer(containerId: string, startedAtMs: number | null): Promise<boolean> {
+  async testimony(containerId: string, startedAtMs: number | null): Promise<Testimony> {
     try {
       const info = await this.#info();
-      if (info.LiveRestoreEnabled === true) return true;
+      const keepsContainers = info.LiveRestoreEnabled === true;
       const now = readTime(info.SystemTime);
-      if (now === null || startedAtMs === null) return false;
+      if (now === null || startedAtMs === null) return { keptContainer: keepsContainers, sawEnd: false };
       const events = await this.#engine.stream({
         method: 'GET',
         path: '/events',
         query: {
           since: Math.floor(startedAtMs / 1000) - 1,
           until: (now / 1000).toFixed(3),
-          filters: JSON.stringify({ container: [containerId], event: ['start'] }),
+          filters: JSON.stringify({ container: [containerId], event: ['start', 'die'] }),
         },
       });
-      return (await readAll(events, MAX_EVENTS_BYTES)).length > 0;
+      const lines = (await readAll(events, MAX_EVENTS_BYTES)).toString('utf8').split('\n');
+      const actions = lines.flatMap((line) => (line.trim() === '' ? [] : [(JSON.parse(line) as EventLine).Action]));
+      // It remembers what happened since its own start only.
+      const neverRestarted = actions.includes('start');
+      return {
+        keptContainer: keepsContainers || neverRestarted,
+        sawEnd: neverRestarted || (keepsContainers && actions.includes('die')),
+      };
     } catch {
-      return false;
+      return { keptContainer: false, sawEnd: false };
     }
   }
 

@@ -14,7 +14,7 @@ import type { ContainerState, Containers } from './containers.ts';
 import { orAborted } from './deadline.ts';
 import { isConnectionLoss } from './engine.ts';
 import type { EngineFacts } from './engine-facts.ts';
-import { fuller, TaskOutput } from './task-output.ts';
+import { fuller, joined, TaskOutput } from './task-output.ts';
 import { UsageMeter } from './usage.ts';
 import { followUsage } from './usage-stream.ts';
 import { decideVerdict, type RunFacts } from './verdict.ts';
@@ -28,6 +28,9 @@ const RECONNECT_FIRST_MS = 200;
 const RECONNECT_LONGEST_MS = 5_000;
 /** An end that the engine announced and does not show yet. */
 const RECHECK_MS = 100;
+/** A connection can die without a sign, and then nobody tells of the end. */
+const LOOK_EVERY_MS = 30_000;
+const LAST_WORD_MS = 1_000;
 /** Output still on its way when the process has ended. */
 const DRAIN_LIMIT_MS = 2_000;
 /** A stream that was over longer than this before the task was may have missed something. Taking a container down on a
@@ -73,7 +76,14 @@ export interface RunStart {
   adopted: boolean;
 }
 
-type Ending = { state: ContainerState | null; missing: string | null; interrupted: boolean };
+interface Ending {
+  state: ContainerState | null;
+  missing: string | null;
+  /** The connection to the engine was lost at some time. */
+  interrupted: boolean;
+  /** Its end was told as it happened, on a connection that had stood since the start. */
+  watched: boolean;
+}
 
 export class DockerRun implements Run {
   readonly key: RunKey;
@@ -87,6 +97,8 @@ export class DockerRun implements Run {
   readonly #usage = new UsageMeter();
   #output: TaskOutput | null;
   #stopReason: StopReason | null = null;
+  /** Whether a signal of ours was taken, or may have been: its answer got lost. */
+  #signal: 'none' | 'unclear' | 'taken' = 'none';
   /** Set when the container is being ended because it waits for a script that can't come any more. */
   #scriptLost = false;
   #scriptWatch: Promise<void> | null = null;
@@ -153,20 +165,22 @@ export class DockerRun implements Run {
     const { containerId } = this.#start;
     let wait = this.#start.ended;
     let interrupted = false;
+    /** Whoever takes a container up that has ended was not there, like somebody whose connection was lost. */
+    let sawItRun = !this.#start.adopted;
     let pauseMs = RECONNECT_FIRST_MS;
-    if (this.#start.startError !== null) return { state: null, missing: null, interrupted };
+    const gone = (missing: string | null): Ending => ({ state: null, missing, interrupted, watched: false });
+    if (this.#start.startError !== null) return gone(null);
     for (;;) {
       try {
-        if (wait !== null) await this.#whileAlive(wait);
+        if (wait !== null && (await this.#untilEnded(wait)) === 'seen') interrupted = true;
         const found = await this.#whileAlive(containers.inspect(containerId));
-        if (found === null) return { state: null, missing: 'the container is gone', interrupted };
-        if (found.state.status === 'created') {
-          return { state: null, missing: 'the container was never started', interrupted };
-        }
+        if (found === null) return gone('the container is gone');
+        if (found.state.status === 'created') return gone('the container was never started');
         if (found.state.status === 'ended') {
           this.#over.abort(); // before any pause: a time limit that passes from now on was not what ended it
-          return await this.#settle(found.state, interrupted);
+          return await this.#settle(found.state, { interrupted, watched: sawItRun && !interrupted });
         }
+        sawItRun = true;
         if (wait !== null) await clock.sleep(RECHECK_MS, this.#lifetime.signal);
         this.#timeLimit ??= this.#enforceTimeLimit();
         this.#scriptWatch ??= this.#watchScript();
@@ -183,15 +197,40 @@ export class DockerRun implements Run {
     }
   }
 
+  /** `seen`: it has ended, or is gone, and the wait said nothing. Rejects as the wait does. */
+  async #untilEnded(wait: Promise<void>): Promise<'told' | 'seen'> {
+    for (;;) {
+      if (await this.#settlesWithin(wait, LOOK_EVERY_MS)) return 'told';
+      try {
+        const found = await this.#whileAlive(this.#context.containers.inspect(this.#start.containerId));
+        if (found?.state.status === 'running') continue;
+      } catch {
+        this.#lifetime.signal.throwIfAborted();
+        continue; // an engine that hangs says nothing about the wait
+      }
+      return (await this.#settlesWithin(wait, LAST_WORD_MS)) ? 'told' : 'seen';
+    }
+  }
+
+  async #settlesWithin(work: Promise<void>, limitMs: number): Promise<boolean> {
+    const done = new AbortController();
+    const late = this.#context.clock.sleep(limitMs, done.signal).then(() => false);
+    try {
+      return await this.#whileAlive(Promise.race([work.then(() => true), late]));
+    } finally {
+      done.abort();
+    }
+  }
+
   /** Looks once more where the engine may not yet know why a process was killed, or that it is removing the container. */
-  async #settle(state: ContainerState, interrupted: boolean): Promise<Ending> {
-    const ending = { state, missing: null, interrupted };
+  async #settle(state: ContainerState, seen: Pick<Ending, 'interrupted' | 'watched'>): Promise<Ending> {
+    const ending: Ending = { state, missing: null, ...seen };
     const unexplained = state.exitCode === KILLED_EXIT_CODE && !state.oomKilled && this.#stopReason === null;
     if (!unexplained) return ending;
     await this.#context.clock.sleep(UNEXPLAINED_KILL_MS, this.#lifetime.signal);
     try {
       const again = await this.#context.containers.inspect(this.#start.containerId);
-      if (again === null) return { state: null, missing: 'the container was killed and removed', interrupted };
+      if (again === null) return { ...ending, state: null, missing: 'the container was killed and removed' };
       return { ...ending, state: again.state };
     } catch {
       return ending; // what was seen before still holds
@@ -199,7 +238,7 @@ export class DockerRun implements Run {
   }
 
   async #describe(
-    { state, missing, interrupted }: Ending,
+    { state, missing, interrupted, watched }: Ending,
     seen: { ranMs: number; finishedWallMs: number; endedAt: number },
   ): Promise<RunEnd> {
     const start = this.#start;
@@ -210,15 +249,18 @@ export class DockerRun implements Run {
       state?.startedAtMs && state.finishedAtMs ? Math.max(0, state.finishedAtMs - state.startedAtMs) : seen.ranMs;
     const ranMs = started ? engineMs : null;
     const exitCode = started ? (state?.exitCode ?? null) : null;
+    const stopReason = exitCode !== null && this.#endedInTime(engineMs) ? null : this.#stopReason;
+    const testimony =
+      watched || !started ? null : await this.#context.facts.testimony(start.containerId, state?.startedAtMs ?? null);
     const facts: RunFacts = {
-      stopReason: this.#stopReason,
+      stopReason,
       exitCode,
       oomKilled: state?.oomKilled === true,
       startError: start.startError,
       missing,
       bootstrapFailure: this.#scriptLost ? 'incomplete' : readBootstrapFailure(exitCode, stderr.bytes, start.nonce),
       initFailure: readInitFailure(exitCode, stderr.bytes),
-      engineRestarted: interrupted && started && (await this.#endedByEngine(state)),
+      engineRestarted: stopReason === null && testimony?.keptContainer === false,
       interrupted,
       adopted: start.adopted,
       ranMs,
@@ -230,6 +272,7 @@ export class DockerRun implements Run {
       verdict: decideVerdict(facts),
       stdout,
       stderr,
+      ...(testimony?.sawEnd === false ? { outputIsCut: true } : {}),
       startedAtMs: start.startedAtMs,
       finishedAtMs: start.adopted ? (state?.finishedAtMs ?? seen.finishedWallMs) : seen.finishedWallMs,
       timingsMs: { pull: null, start: start.startMs, run: ranMs, collect: null },
@@ -238,9 +281,10 @@ export class DockerRun implements Run {
     };
   }
 
-  async #endedByEngine(state: ContainerState | null): Promise<boolean> {
-    if (this.#stopReason !== null) return false;
-    return !(await this.#context.facts.keptContainer(this.#start.containerId, state?.startedAtMs ?? null));
+  /** Its time was up while the engine could not be reached, and it turns out that it had ended by itself before. */
+  #endedInTime(ranMs: number): boolean {
+    if (this.#stopReason !== 'timeout' || this.#signal === 'taken') return false;
+    return this.#signal === 'none' || ranMs < this.#start.timeoutMs;
   }
 
   async #collectOutput(missing: boolean, interrupted: boolean, endedAt: number) {
@@ -256,7 +300,8 @@ export class DockerRun implements Run {
     if (stored === null) return { stdout, stderr };
     await Promise.race([stored.over, clock.sleep(STORED_OUTPUT_LIMIT_MS, this.#lifetime.signal)]);
     stored.close();
-    return { stdout: fuller(stdout, stored.stdout()), stderr: fuller(stderr, stored.stderr()) };
+    const both = interrupted ? joined : fuller;
+    return { stdout: both(stdout, stored.stdout()), stderr: both(stderr, stored.stderr()) };
   }
 
   /** @returns null when the engine has none to give; what is there already has to do then. */
@@ -303,8 +348,14 @@ export class DockerRun implements Run {
   async #terminate(): Promise<void> {
     const { containers, clock } = this.#context;
     const send = async (signal: 'TERM' | 'KILL') => {
-      // The engine may be away just now. The next round, or the deadline, takes care of it.
-      await containers.signal(this.#start.containerId, signal).catch(() => {});
+      const before = this.#signal;
+      if (before === 'none') this.#signal = 'unclear';
+      try {
+        const taken = await containers.signal(this.#start.containerId, signal);
+        this.#signal = taken ? 'taken' : before;
+      } catch {
+        // The engine may be away just now. The next round, or the deadline, takes care of it.
+      }
     };
     await send('TERM');
     await clock.sleep(STOP_GRACE_MS, this.#over.signal);

@@ -71,3 +71,16 @@ export class TaskOutput {
 export function fuller(a: CapturedOutput, b: CapturedOutput): CapturedOutput {
   return b.totalBytes > a.totalBytes ? b : a;
 }
+
+/**
+ * The whole of what one view saw until the engine went away, and another has from the engine's store: that lacks the line
+ * that was not at its end when the engine died.
+ */
+export function joined(live: CapturedOutput, stored: CapturedOutput): CapturedOutput {
+  if (live.truncated || stored.truncated) return fuller(live, stored);
+  let same = 0;
+  const most = Math.min(live.bytes.length, stored.bytes.length);
+  while (same < most && live.bytes[same] === stored.bytes[same]) same += 1;
+  const bytes = Uint8Array.from(Buffer.concat([live.bytes, stored.bytes.subarray(same)]));
+  return { bytes, totalBytes: bytes.length, truncated: false };
+}

@@ -51,7 +51,7 @@ export function checkBranchChange(examination: Examination, change: RefChange): 
     const { taskId } = place;
     if (place.kind === 'queue') {
       model.setQueueFile(path, null);
-      if (!model.isQueued(taskId) && !model.records.has(taskId)) model.withdrawn.add(taskId);
+      if (!byWorker && !model.isQueued(taskId) && !model.records.has(taskId)) model.withdrawn.add(taskId);
     } else if (model.records.get(taskId)?.path === path) model.records.delete(taskId);
   }
 }

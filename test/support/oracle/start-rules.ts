@@ -9,8 +9,10 @@ export function checkStarts({ history, model, report, toleranceMs }: Examination
     const ref = taskRef(history.namespace, start.taskId);
     const key = claimKey(start);
     const what = `started by ${start.node} (${start.incarnation}) at ${start.timeMs} under epoch ${start.epoch}`;
-    if (seen.has(key)) report('start', ref, `${what}, a second time`);
-    seen.add(key);
+    // An epoch is one claim, whichever incarnation it has been handed down to.
+    const epoch = `${start.taskId} ${start.epoch}`;
+    if (seen.has(epoch)) report('start', ref, `${what}, a second time`);
+    seen.add(epoch);
     const claims = model.claims.get(key) ?? [];
     const won = claims.filter(({ sinceMs }) => sinceMs <= start.timeMs + toleranceMs);
     const claim = won.at(-1);

@@ -1,5 +1,4 @@
 /** What workers concluded of their swaps, against what happened. */
-
 import type { RefName } from '../../../src/git/oid.ts';
 import type { Examination } from './check.ts';
 import type { RefChange, SwapTry } from './history.ts';
@@ -20,18 +19,29 @@ export function checkSwaps({ history, lateReadings, report, toleranceMs }: Exami
       moves.set(key, moves.get(key) ?? change);
     } else deletions.set(ref, [...(deletions.get(ref) ?? []), change]);
   }
+  const winners = new Map<string, string>();
   for (const tried of history.tries) {
     if (tried.to === null) {
       const done = deletions.get(tried.ref) ?? [];
       // Whoever finds the ref gone has what was wanted: it need not be its own doing.
       const before = done.some(({ timeMs }) => timeMs <= tried.settledMs + toleranceMs);
-      if (tried.outcome === 'won' && !before) report('won', tried.ref, `${name(tried)} did not happen`);
+      if (tried.outcome === 'won' && !before && !lateReadings)
+        report('won', tried.ref, `${name(tried)} did not happen`);
       continue;
     }
-    const change = moves.get(`${tried.ref} ${tried.to}`);
+    const move = `${tried.ref} ${tried.to}`;
+    if (tried.outcome === 'won') {
+      const winner = winners.get(move);
+      // Two that wrote the same bytes would both find their object there.
+      if (winner !== undefined && winner !== tried.node)
+        report('unique', tried.ref, `${winner} won with the same object as ${name(tried)}`);
+      winners.set(move, tried.node);
+    }
+    const change = moves.get(move);
     if (lateReadings && tried.outcome !== 'won') continue;
     // What was there and has been replaced since is as good as lost: nobody acts on it any more.
-    const replaced = change !== undefined && (replacedAtMs.get(change) ?? Number.POSITIVE_INFINITY) <= tried.settledMs;
+    const replaced =
+      change !== undefined && (replacedAtMs.get(change) ?? Number.POSITIVE_INFINITY) <= tried.settledMs + toleranceMs;
     if (tried.outcome === 'lost' && replaced) continue;
     const problem = problemOf(tried, change?.from === tried.from ? change : undefined, toleranceMs);
     if (problem !== null) report(tried.outcome, tried.ref, `${name(tried)} ${problem}`);

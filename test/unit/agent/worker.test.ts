@@ -1,5 +1,6 @@
 /** Whole workers on a repository in memory: the protocol's promises, without git and without an engine. */
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { GitError } from '../../../src/git/errors.ts';
 import { makeCommit, makeTree } from '../../../src/git/objects.ts';
 import { refName } from '../../../src/git/oid.ts';
 import { systemClock } from '../../../src/runtime.ts';
@@ -8,6 +9,9 @@ import { MemoryGrid, type TestWorker, testSettings } from '../../support/memory-
 import { StubEngine } from '../../support/stub-executor.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { until } from '../../support/until.ts';
+
+const NOBODY = { name: 'nobody', email: 'nobody@example.org', seconds: 0 };
+const EMPTY_COMMIT = { tree: makeTree([], 'sha1').oid, parents: [], author: NOBODY, committer: NOBODY };
 
 async function grid(): Promise<MemoryGrid> {
   return new MemoryGrid(await temporaryDirectory());
@@ -110,6 +114,37 @@ describe('a worker', () => {
     other.agent.requestStop();
     other.agent.requestStop();
     await other.done;
+  });
+
+  it('leaves no claim of a recorded task behind when it is stopped before its second look', async () => {
+    const g = await grid();
+    await g.queue({ one: { script: 'exit 0' } });
+    // Other nodes, some of which come before this one in cleaning up.
+    for (let index = 0; index < 8; index += 1) {
+      const beat = makeCommit({ ...EMPTY_COMMIT, message: `beat ${index}` }, 'sha1');
+      g.remote.objects.set(beat.oid, beat);
+      g.remote.swap({ ref: refName(`refs/dgrid/nodes/other-${index}`), from: null, to: beat.oid });
+    }
+    const worker = await g.startWorker('b', {
+      settings: { nodeTtlMs: 60_000 },
+      prepare: (repository) => {
+        repository.onPush = (swaps) => {
+          if (!swaps.some(({ ref, from }) => ref === 'refs/dgrid/tasks/one' && from === null)) return 'none';
+          repository.onPush = () => 'none';
+          // While its claim travels, another worker has run the task, recorded it, and deleted the ref.
+          void g.commit({ 'tasks/queue/one.json': null, 'tasks/completed/one.json': '{}' });
+          worker.agent.requestStop();
+          repository.onList = () => {
+            repository.onList = () => undefined;
+            throw new GitError('aborted', 'ls-remote', 'the worker is stopping');
+          };
+          return 'none';
+        };
+      },
+    });
+    await worker.done;
+    expect(worker.engine.starts).toEqual([]);
+    expect(g.taskRefs()).toEqual([]);
   });
 
   it('takes up its own containers after a crash, under a new incarnation', async () => {
@@ -399,5 +434,61 @@ describe('a worker', () => {
       exit_code: 127,
       message: 'no such program',
     });
+  });
+
+  it('survives a start at which nothing can be pushed, with a container to take up again', async () => {
+    const g = await grid();
+    const engine = new StubEngine(systemClock);
+    await g.queue({ work: { script: 'sleep 1500' } });
+    let dead = false;
+    await g.startWorker('a', {
+      engine,
+      prepare: (repository) => {
+        const list = repository.listRefs.bind(repository);
+        const swap = repository.swapRefs.bind(repository);
+        repository.listRefs = (prefixes) => (dead ? new Promise(() => undefined) : list(prefixes));
+        repository.swapRefs = (swaps) => (dead ? new Promise(() => undefined) : swap(swaps));
+      },
+    });
+    await until('the task to run', () => engine.starts.length === 1);
+    dead = true;
+    let failing = true;
+    const second = await g.startWorker('a', {
+      engine,
+      prepare: (repository) => {
+        repository.onPush = () => (failing ? 'lost-request' : 'none');
+      },
+    });
+    // The registration and the adoption both fail, in one push; a rejection that nobody looks at would end the process.
+    await until('the first tries to fail', () => second.events.named('push.failed').length > 0);
+    failing = false;
+    await until('the record', async () => (await g.record('work')) !== null);
+    expect(await g.record('work')).toMatchObject({ status: 'success', attempt: 1 });
+    expect(engine.starts).toHaveLength(1);
+    await stop(second);
+  });
+
+  it('cleans up after a recorder that died, although a dead node that nobody reads comes first in the order', async () => {
+    const g = await grid();
+    await g.queue({ one: { script: 'exit 0' } });
+    // Refs of recorded tasks stay, as after a crash between the two steps.
+    const first = await g.startWorker('a', {
+      untilIdle: true,
+      prepare: (repository) => {
+        repository.onPush = (swaps) => (swaps.some(({ to }) => to === null) ? 'refused' : 'none');
+      },
+    });
+    await first.done;
+    expect(g.taskRefs()).toEqual(['refs/dgrid/tasks/one']);
+    // Nodes that look alive and never speak again; some of them come before b in any order.
+    for (let number = 0; number < 8; number += 1) {
+      const dead = await g.startWorker(`dead-${number}`);
+      await until('it to register', () => dead.events.named('node.registered').length > 0);
+      dead.repository.onPush = () => 'lost-request';
+      await stop(dead);
+    }
+    const worker = await g.startWorker('b', { settings: { nodeTtlMs: 300 } });
+    await until('the ref to go', () => g.taskRefs().length === 0);
+    await stop(worker);
   });
 });

@@ -2,10 +2,12 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { machineId } from '../../../src/host/machine-id.ts';
-import { systemRandomHex } from '../../../src/runtime.ts';
+import { systemClock, systemRandomHex } from '../../../src/runtime.ts';
+import { recordEvents } from '../../support/recorded-events.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const RAW = '0123456789abcdef0123456789abcdef';
+const parts = { clock: systemClock, emit: recordEvents().emit };
 
 async function setUp(raw: string | null) {
   const root = await temporaryDirectory();
@@ -14,7 +16,7 @@ async function setUp(raw: string | null) {
   const idOf = async (name: string): Promise<string> => {
     const stateDir = join(root, name);
     await mkdir(stateDir, { recursive: true });
-    return machineId({ stateDir, randomHex: systemRandomHex, machineIdPath });
+    return machineId({ stateDir, randomHex: systemRandomHex, machineIdPath, ...parts });
   };
   return { root, machineIdPath, idOf };
 }
@@ -56,5 +58,7 @@ it('makes up a new half for a state directory whose own is damaged', async () =>
 it('fails by name where it cannot save its half', async () => {
   const root = await temporaryDirectory();
   const stateDir = join(root, 'missing');
-  await expect(machineId({ stateDir, randomHex: systemRandomHex })).rejects.toMatchObject({ kind: 'unwritable' });
+  await expect(machineId({ stateDir, randomHex: systemRandomHex, ...parts })).rejects.toMatchObject({
+    kind: 'unwritable',
+  });
 });

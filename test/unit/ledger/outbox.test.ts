@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { makeBlob, makeTree } from '../../../src/git/objects.ts';
 import { refName } from '../../../src/git/oid.ts';
 import { FileOutbox, type OutboxEntry } from '../../../src/ledger/outbox.ts';
+import { systemClock } from '../../../src/runtime.ts';
 import { taskId } from '../../../src/task/id.ts';
 import { recordEvents } from '../../support/recorded-events.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
@@ -21,19 +22,22 @@ function entry(name: string): OutboxEntry {
 describe('outbox', () => {
   it('gives back after a restart what was put in, byte for byte', async () => {
     const dir = join(await temporaryDirectory(), 'outbox');
-    const { emit } = recordEvents();
+    const parts = { clock: systemClock, emit: recordEvents().emit };
     const [a, b] = [entry('a'), entry('b')];
-    const before = new FileOutbox(dir, emit);
+    const before = new FileOutbox(dir, parts);
     await before.add(a, 'sha1');
     await before.add(b, 'sha1');
     await before.remove(a);
-    const after = new FileOutbox(dir, emit);
+    const after = new FileOutbox(dir, parts);
     expect(await after.load()).toEqual([b]);
     expect(await after.count()).toBe(1);
   });
 
   it('is empty where there is none', async () => {
-    const outbox = new FileOutbox(join(await temporaryDirectory(), 'none'), recordEvents().emit);
+    const outbox = new FileOutbox(join(await temporaryDirectory(), 'none'), {
+      clock: systemClock,
+      emit: recordEvents().emit,
+    });
     expect(await outbox.load()).toEqual([]);
     expect(await outbox.count()).toBe(0);
   });
@@ -41,7 +45,7 @@ describe('outbox', () => {
   it('sets a damaged entry aside, wherever the damage is, and keeps the others', async () => {
     const dir = join(await temporaryDirectory(), 'outbox');
     const events = recordEvents();
-    const outbox = new FileOutbox(dir, events.emit);
+    const outbox = new FileOutbox(dir, { clock: systemClock, emit: events.emit });
     await outbox.add(entry('whole'), 'sha1');
     await outbox.add(entry('hurt'), 'sha1');
     const name = (await readdir(dir)).find((each) => each.startsWith('hurt')) as string;
@@ -62,7 +66,7 @@ describe('outbox', () => {
 
   it('forgets what a crash left half written', async () => {
     const dir = join(await temporaryDirectory(), 'outbox');
-    const outbox = new FileOutbox(dir, recordEvents().emit);
+    const outbox = new FileOutbox(dir, { clock: systemClock, emit: recordEvents().emit });
     await outbox.add(entry('a'), 'sha1');
     await writeFile(join(dir, 'b.123.result.new'), 'half');
     expect((await outbox.load()).map(({ taskId: id }) => id)).toEqual(['a']);

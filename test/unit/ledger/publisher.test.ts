@@ -3,7 +3,8 @@ import { GitError } from '../../../src/git/errors.ts';
 import { type GitObject, makeBlob } from '../../../src/git/objects.ts';
 import { type Oid, type RefName, refName } from '../../../src/git/oid.ts';
 import type { RefSwap } from '../../../src/git/repository.ts';
-import { Publisher, type PushPriority, type Retry } from '../../../src/ledger/publisher.ts';
+import { Publisher, type Retry } from '../../../src/ledger/publisher.ts';
+import type { SwapStep } from '../../../src/steps.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { MemoryRemote, MemoryRepository } from '../../support/memory-repository.ts';
 import { recordEvents } from '../../support/recorded-events.ts';
@@ -37,17 +38,16 @@ function setUp(options: { retry?: Retry; pushesPerMinute?: number } = {}) {
     clock,
     retry: options.retry ?? once,
     emit: events.emit,
-    replacedByNow: () => () => false,
     pushesPerMinute: options.pushesPerMinute ?? 0,
     signal: new AbortController().signal,
     onSettled: () => undefined,
     onFailed: (error) => failures.push(error),
   });
-  const push = (name: string, from: Oid | null, object: GitObject | null, priority: PushPriority = 'claim') =>
+  const push = (name: string, from: Oid | null, object: GitObject | null, step: SwapStep = 'swap.claim') =>
     publisher.push({
       swap: { ref: name.startsWith('refs/') ? refName(name) : ref(name), from, to: object?.oid ?? null },
       objects: object ? [object] : [],
-      priority,
+      step,
     });
   return { remote, repository, clock, events, failures, sent, publisher, push };
 }
@@ -56,9 +56,9 @@ describe('publisher', () => {
   it('sends what was asked for in one turn with one push, most important first', async () => {
     const { push, sent } = setUp();
     await Promise.all([
-      push('c', null, blob('c'), 'heartbeat'),
-      push('b', null, blob('b'), 'claim'),
-      push('a', null, blob('a'), 'result'),
+      push('c', null, blob('c'), 'swap.beat'),
+      push('b', null, blob('b'), 'swap.claim'),
+      push('a', null, blob('a'), 'swap.result'),
     ]);
     expect(sent.map((swaps) => swaps.map((swap) => swap.ref))).toEqual([[ref('a'), ref('b'), ref('c')]]);
   });
@@ -66,9 +66,9 @@ describe('publisher', () => {
   it('pushes a recording alone, after results and before claims', async () => {
     const { push, sent } = setUp();
     await Promise.all([
-      push('claim', null, blob('1'), 'claim'),
-      push('refs/heads/main', null, blob('2'), 'record'),
-      push('result', null, blob('3'), 'result'),
+      push('claim', null, blob('1'), 'swap.claim'),
+      push('refs/heads/main', null, blob('2'), 'swap.record'),
+      push('result', null, blob('3'), 'swap.result'),
     ]);
     expect(sent.map((swaps) => swaps.map((swap) => swap.ref))).toEqual([
       [ref('result'), ref('claim')],
@@ -104,6 +104,18 @@ describe('publisher', () => {
     expect(remote.history).toHaveLength(1);
   });
 
+  it('reads the ref before it believes a refusal: an earlier copy may have been let through', async () => {
+    const { push, repository, remote } = setUp();
+    const swapRefs = repository.swapRefs.bind(repository);
+    repository.swapRefs = async (swaps) => {
+      await swapRefs(swaps);
+      return new Map(swaps.map((swap) => [swap.ref, { kind: 'refused', reason: 'pre-receive hook declined' }]));
+    };
+    const ours = blob('ours');
+    expect(await push('a', null, ours)).toEqual({ kind: 'won' });
+    expect(remote.refs.get(ref('a'))).toBe(ours.oid);
+  });
+
   it('sends the very same object again when the request was lost', async () => {
     const { push, repository, remote } = setUp({ retry: thrice });
     let pushes = 0;
@@ -120,6 +132,53 @@ describe('publisher', () => {
     await expect(push('a', null, blob('ours'))).rejects.toThrow(GitError);
     expect(failures).toHaveLength(1);
     expect(publisher.failedPushes).toBe(1);
+  });
+
+  it('does not take a swap for lost on the word of a listing alone, which may be older than the swap', async () => {
+    const { push, repository, remote, sent } = setUp({ retry: thrice });
+    const [before, claim, result] = [blob('before'), blob('claim'), blob('result')];
+    remote.refs.set(ref('a'), claim.oid);
+    const listed = repository.listRefs.bind(repository);
+    let lists = 0;
+    repository.listRefs = async (prefixes) => {
+      lists += 1;
+      const listing = await listed(prefixes);
+      return lists === 1 ? { ...listing, refs: new Map([[ref('a'), before.oid]]) } : listing;
+    };
+    repository.onPush = (swaps) => {
+      sent.push([...swaps]);
+      return sent.length === 1 ? 'lost-request' : 'none';
+    };
+    expect(await push('a', claim.oid, result)).toEqual({ kind: 'won' });
+    expect(remote.refs.get(ref('a'))).toBe(result.oid);
+  });
+
+  it('does not take a deletion for done on the word of a listing alone', async () => {
+    const { push, repository, remote } = setUp({ retry: thrice });
+    const held = blob('held');
+    remote.refs.set(ref('a'), held.oid);
+    const listed = repository.listRefs.bind(repository);
+    let lists = 0;
+    repository.listRefs = async (prefixes) => {
+      lists += 1;
+      return lists === 1 ? { refs: new Map(), headBranch: null } : listed(prefixes);
+    };
+    let pushes = 0;
+    repository.onPush = () => (++pushes === 1 ? 'lost-request' : 'none');
+    expect(await push('a', held.oid, null)).toEqual({ kind: 'won' });
+    expect(remote.refs.has(ref('a'))).toBe(false);
+    // One that is gone already is as good as done.
+    expect(await push('a', held.oid, null)).toEqual({ kind: 'won' });
+  });
+
+  it('does not take it for a refusal for good when a swap is rejected and the ref seems not to have moved', async () => {
+    const { push, repository, remote } = setUp();
+    const [before, theirs] = [blob('before'), blob('theirs')];
+    remote.refs.set(ref('a'), theirs.oid);
+    repository.listRefs = async () => ({ refs: new Map([[ref('a'), before.oid]]), headBranch: null });
+    expect(await push('a', before.oid, blob('ours'))).toMatchObject({ kind: 'refused', lasting: false });
+    repository.onPush = () => 'refused';
+    expect(await push('a', before.oid, blob('ours'))).toMatchObject({ kind: 'refused', lasting: true });
   });
 
   it('does not let a refusal meant for one ref stand for its company', async () => {

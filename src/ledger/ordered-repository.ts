@@ -1,0 +1,119 @@
+/**
+ * A repository whose listings never go back behind what this worker itself has moved.
+ *
+ * A cache in front of a host, or a replica behind it, may list refs as they were a while ago. States are unique and no
+ * ref ever returns to one, so a listing that shows a state which this worker has replaced is older than that swap, and
+ * proves nothing about anything. It is an error like an answer that got lost; whoever asked asks again.
+ *
+ * Only own swaps are evidence. Of two listings that differ nobody can tell which is older.
+ */
+import { GitError } from '../git/errors.ts';
+import type { GitObject } from '../git/objects.ts';
+import type { Oid, RefName } from '../git/oid.ts';
+import type { ObjectFormatSource, RefListing, RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
+import type { Clock } from '../runtime.ts';
+import { NAMESPACES } from './names.ts';
+
+/** A host that goes on showing what was replaced for longer has been set back, from a backup perhaps: it is believed. */
+export const MAX_LAG_MS = 60_000;
+const MAX_REMEMBERED = 10_000;
+
+export class OrderedRepository implements Repository {
+  readonly objectFormat: ObjectFormatSource;
+  readonly #inner: Repository;
+  readonly #clock: Clock;
+  /** Counts what happens, so that a listing can be told from a swap that was settled while it was under way. */
+  #turn = 0;
+  /** Replaced states, and when that was known. The oldest are forgotten. */
+  readonly #replaced = new Map<Oid, number>();
+  /** What swaps that were sent would replace, by what they would bring. */
+  readonly #sent = new Map<Oid, Oid>();
+  #oldSinceMs: number | null = null;
+
+  constructor(inner: Repository, clock: Clock) {
+    this.#inner = inner;
+    this.#clock = clock;
+    this.objectFormat = inner.objectFormat;
+  }
+
+  /** @throws GitError, of kind `network` also when the listing is older than what this worker knows. */
+  async listRefs(prefixes: readonly string[], signal?: AbortSignal): Promise<RefListing> {
+    this.#turn += 1;
+    const askedAt = this.#turn;
+    const listing = await this.#inner.listRefs(prefixes, signal);
+    const old = [...listing.refs].find(([, oid]) => (this.#replaced.get(oid) ?? askedAt) < askedAt);
+    if (old) this.#doubt(old[0]);
+    else this.#oldSinceMs = null;
+    for (const oid of listing.refs.values()) {
+      const from = this.#sent.get(oid);
+      if (from !== undefined) this.#learn(from);
+    }
+    return listing;
+  }
+
+  async swapRefs(swaps: readonly RefSwap[], signal?: AbortSignal): Promise<ReadonlyMap<RefName, SwapVerdict>> {
+    for (const { ref, from, to } of swaps) {
+      if (from !== null && to !== null && isLedgerRef(ref)) bounded(this.#sent).set(to, from);
+    }
+    const verdicts = await this.#inner.swapRefs(swaps, signal);
+    for (const { ref, from } of swaps) {
+      if (from !== null && isLedgerRef(ref) && verdicts.get(ref)?.kind === 'applied') this.#learn(from);
+    }
+    return verdicts;
+  }
+
+  fetchRefs(patterns: readonly string[], signal?: AbortSignal): Promise<void> {
+    return this.#inner.fetchRefs(patterns, signal);
+  }
+
+  readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
+    return this.#inner.readObjects(oids, signal);
+  }
+
+  objectSizes(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, number>> {
+    return this.#inner.objectSizes(oids, signal);
+  }
+
+  writeObjects(objects: readonly GitObject[], signal?: AbortSignal): Promise<void> {
+    return this.#inner.writeObjects(objects, signal);
+  }
+
+  rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+    return this.#inner.rebuild(reason, signal);
+  }
+
+  check(signal?: AbortSignal): Promise<void> {
+    return this.#inner.check(signal);
+  }
+
+  upkeep(signal?: AbortSignal): Promise<void> {
+    return this.#inner.upkeep(signal);
+  }
+
+  #learn(replaced: Oid): void {
+    this.#turn += 1;
+    if (!this.#replaced.has(replaced)) bounded(this.#replaced).set(replaced, this.#turn);
+  }
+
+  #doubt(ref: RefName): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#oldSinceMs ??= nowMs;
+    if (nowMs - this.#oldSinceMs < MAX_LAG_MS) {
+      throw new GitError('network', 'ls-remote', `the remote lists its refs as they were: ${ref} has moved on since`);
+    }
+    this.#oldSinceMs = null;
+    this.#replaced.clear();
+    this.#sent.clear();
+  }
+}
+
+/** The branch is not: people may set it back. */
+function isLedgerRef(ref: RefName): boolean {
+  return NAMESPACES.some((namespace) => ref.startsWith(`${namespace}/`));
+}
+
+function bounded<T>(map: Map<Oid, T>): Map<Oid, T> {
+  const [oldest] = map.size >= MAX_REMEMBERED ? map.keys() : [];
+  if (oldest !== undefined) map.delete(oldest);
+  return map;
+}
