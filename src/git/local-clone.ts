@@ -356,16 +356,17 @@ export class LocalClone {
 
   async #create(identity: CloneIdentity, signal: AbortSignal | undefined): Promise<void> {
     this.#identity = null;
-    const init = ['init', '--bare', '--quiet', `--object-format=${identity.format}`];
     await this.#step('clone.clear', () => clearDirectory(this.path));
     await this.#step('clone.mark', () => writeMarker(this.path, identity, false));
-    await this.#step('clone.init', async () => {
-      await this.#runUnseen(init, { signal });
-      await this.#looking(() => writeFile(join(this.path, 'config'), cloneConfig(identity.format)));
-    });
+    await this.#step('clone.init', () => this.#init(identity, signal));
     this.#leftovers = false;
     this.#complete = false;
     this.#identity = identity;
+  }
+
+  async #init({ format }: CloneIdentity, signal: AbortSignal | undefined): Promise<void> {
+    await this.#runUnseen(['init', '--bare', '--quiet', `--object-format=${format}`], { signal });
+    await this.#looking(() => writeFile(join(this.path, 'config'), cloneConfig(format)));
   }
 
   #step<T>(step: DurableStep, action: () => Promise<T>): Promise<T> {
