@@ -86,10 +86,6 @@ export class OrderedRepository implements Repository {
     return this.#inner.rebuild(reason, signal);
   }
 
-  check(signal?: AbortSignal): Promise<void> {
-    return this.#inner.check(signal);
-  }
-
   upkeep(signal?: AbortSignal): Promise<void> {
     return this.#inner.upkeep(signal);
   }

@@ -81,7 +81,6 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
     'git index-pack': 1,
     'git update-ref': 1,
     'git gc': 1,
-    writeFile: 1,
   },
   'host/machine-id.ts': { writeStateFile: 1 },
   'host/quota.ts': { copyFile: 1, writeStateFile: 1 },
@@ -91,7 +90,6 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
 
 /** Calls where a death leaves nothing that anybody has to put right, and why. */
 const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = {
-  'git/clone-frame.ts': { calls: { open: 1 }, why: 'opened to be read' },
   'agent/assemble.ts': { calls: { rm: 1, writeStateFile: 1 }, why: 'a probe of the state directory that nobody reads' },
   'worker.ts': { calls: { mkdir: 1 }, why: 'the state directory itself: made again' },
   'host/instance-lock.ts': {
