@@ -8,9 +8,10 @@
  * - Whatever ends the worker, containers that nobody answers for are stopped first.
  */
 import type { Executor } from '../executor/executor.ts';
-import { GitError } from '../git/errors.ts';
+import { GitError, WAITS } from '../git/errors.ts';
 import type { Repository } from '../git/repository.ts';
 import type { ClaimBook } from '../ledger/claims.ts';
+import type { DeathWatch } from '../ledger/death-watch.ts';
 import type { GridReader } from '../ledger/grid-view.ts';
 import type { Membership } from '../ledger/membership.ts';
 import type { Publisher } from '../ledger/publisher.ts';
@@ -23,10 +24,15 @@ import { Loop } from './loop.ts';
 import { FatalError, type JoinParts, join, rejoin } from './startup.ts';
 import type { TaskRunner } from './task-runner.ts';
 
-/** Bounds of the steps of a shutdown, beyond the grace time for tasks. */
+/** Bounds of the steps of a shutdown, beyond the grace time for tasks, and of all of them together. */
 const STOP_CONTAINERS_MS = 30_000;
 const PUBLISH_MS = 30_000;
 const GOODBYE_MS = 15_000;
+const LEAVING_MS = 110_000;
+/** What is left to such a step once somebody has asked twice. */
+const HURRIED_STOP_MS = 15_000;
+const HURRIED_PUBLISH_MS = 10_000;
+const HURRIED_GOODBYE_MS = 5_000;
 const MIN_NUDGE_MS = 50;
 /** A clone that is damaged again so soon after it was replaced has another cause than itself. */
 const REBUILD_PAUSE_MS = 60_000;
@@ -43,6 +49,7 @@ export interface AgentParts {
   /** Gives up every push, also the one under way. */
   abortPublishing: () => void;
   cycle: Cycle;
+  watch: DeathWatch;
   runner: TaskRunner;
   gate: Gate;
   health: HealthKeeper;
@@ -65,11 +72,14 @@ export class Agent {
   readonly #beating: Loop;
   #cycles = 0;
   #damage: GitError | null = null;
+  #suspicious = false;
   #rebuiltAtMs = Number.NEGATIVE_INFINITY;
   #maintainedAtMs: number;
   #nudgeTimer = new AbortController();
   #stopRequested = false;
   #fatal: Error | null = null;
+  /** When the worker will be gone, whatever does not answer; monotonic. */
+  #leaveByMs = Number.POSITIVE_INFINITY;
   #state: 'starting' | 'running' | 'draining' | 'stopped' = 'starting';
 
   constructor(parts: AgentParts) {
@@ -92,6 +102,7 @@ export class Agent {
       run: () => this.#beat(),
       onError: (error) => {
         emit('node.heartbeat-failed', { err: error });
+        parts.watch.restart();
         if (error instanceof FatalError) this.#failFor(error);
       },
     });
@@ -111,6 +122,8 @@ export class Agent {
     const damaged = error instanceof GitError && error.kind === 'corrupt-local';
     const lately = this.#parts.clock.monotonicMs() - this.#rebuiltAtMs < REBUILD_PAUSE_MS;
     if (damaged && !lately) this.#damage = error;
+    // Git has many ways to say that something is wrong with its files.
+    if (error instanceof GitError && error.kind === 'unknown') this.#suspicious = true;
   }
 
   /** First call: finish what runs and leave. Second call: stop the containers now. */
@@ -151,17 +164,24 @@ export class Agent {
     if (this.#fatal) throw this.#fatal;
   }
 
-  /** A remote that is away for a while is waited for; what a person has to mend ends the start. */
+  /**
+   * What passes by itself, or is mended elsewhere, is waited for; what has to be mended in this worker's settings ends the
+   * start.
+   */
   async #joinWhenPossible(parts: JoinParts): Promise<void> {
     for (;;) {
       try {
+        await this.#replaceDamagedClone(parts.signal);
         await join(parts);
         return;
       } catch (error) {
-        const waits = error instanceof GitError && ['network', 'throttled', 'deadline'].includes(error.kind);
+        this.noteFailure(error);
+        await this.#lookAtClone(parts.signal);
+        const damaged = this.#damage !== null || (error instanceof GitError && error.kind === 'corrupt-local');
+        const waits = damaged || (error instanceof GitError && WAITS[error.kind]);
         if (!waits || parts.signal.aborted) throw error;
         this.#parts.emit('poll.failed', { err: error });
-        await this.#parts.clock.sleep(this.#parts.pullIntervalMs, parts.signal);
+        if (!this.#damage) await this.#parts.clock.sleep(this.#parts.pullIntervalMs, parts.signal);
       }
     }
   }
@@ -190,17 +210,32 @@ export class Agent {
   }
 
   async #maintainClone(signal: AbortSignal): Promise<void> {
-    const { clock, reader, repository, runner } = this.#parts;
-    if (this.#damage) {
-      const { message } = this.#damage;
-      this.#damage = null;
-      this.#rebuiltAtMs = clock.monotonicMs();
-      await repository.rebuild(message, signal);
-      reader.reset();
-    } else if (clock.monotonicMs() - this.#maintainedAtMs >= UPKEEP_INTERVAL_MS && runner.activeCount === 0) {
+    const { clock, repository, runner } = this.#parts;
+    await this.#lookAtClone(signal);
+    if (await this.#replaceDamagedClone(signal)) return;
+    if (clock.monotonicMs() - this.#maintainedAtMs >= UPKEEP_INTERVAL_MS && runner.activeCount === 0) {
       this.#maintainedAtMs = clock.monotonicMs();
       await repository.upkeep(signal);
     }
+  }
+
+  /** After a failure that nobody understood: is it the clone? */
+  async #lookAtClone(signal: AbortSignal): Promise<void> {
+    if (!this.#suspicious) return;
+    this.#suspicious = false;
+    await this.#parts.repository.check(signal).catch((error: unknown) => this.noteFailure(error));
+  }
+
+  /** @returns whether there was one. */
+  async #replaceDamagedClone(signal: AbortSignal): Promise<boolean> {
+    const { clock, reader, repository } = this.#parts;
+    if (!this.#damage) return false;
+    const { message } = this.#damage;
+    this.#damage = null;
+    this.#rebuiltAtMs = clock.monotonicMs();
+    await repository.rebuild(message, signal);
+    reader.reset();
+    return true;
   }
 
   async #beat(): Promise<void> {
@@ -218,7 +253,7 @@ export class Agent {
     emit('node.fenced', { incarnation: this.#parts.membership.incarnation });
     gate.close('registration', 'this node was declared dead and is registering again');
     runner.stopAll('fenced');
-    await this.#within(STOP_CONTAINERS_MS, runner.idle());
+    await this.#within(STOP_CONTAINERS_MS, runner.idle(), HURRIED_STOP_MS);
     const held = [...book.held.values()];
     for (const claim of held) if (claim.stage !== 'publishing') book.drop(claim);
     await rejoin(joinParts);
@@ -242,10 +277,11 @@ export class Agent {
     emit('worker.stopping', { running: runner.activeCount });
     this.#nudgeTimer.abort();
     // A host that accepts and never answers must not hold up the rest.
-    await this.#within(PUBLISH_MS, this.#polling.stop(), this.#hurry.signal);
-    await this.#within(this.#parts.shutdownGraceMs, runner.idle(), this.#hurry.signal);
+    this.#leaveByMs = clock.monotonicMs() + this.#parts.shutdownGraceMs + LEAVING_MS;
+    await this.#within(PUBLISH_MS, this.#polling.stop(), 0);
+    await this.#within(this.#parts.shutdownGraceMs, runner.idle(), 0);
     runner.stopAll('handed-back');
-    await this.#within(STOP_CONTAINERS_MS, runner.idle());
+    await this.#within(STOP_CONTAINERS_MS, runner.idle(), HURRIED_STOP_MS);
     // Claims that were won and never started, and those whose containers could not be stopped.
     const left = [...book.held.values()].filter(({ stage }) => stage !== 'publishing');
     const handedBack = left.map((claim) =>
@@ -258,20 +294,22 @@ export class Agent {
         })
         .catch(() => undefined),
     );
-    await this.#within(PUBLISH_MS, Promise.all([...handedBack, book.publishOutbox()]));
+    await this.#within(PUBLISH_MS, Promise.all([...handedBack, book.publishOutbox()]), HURRIED_PUBLISH_MS);
     if (membership.registered && !this.#hurry.signal.aborted) {
       // Nobody else may be there to record what was just finished.
       await this.#within(
         PUBLISH_MS,
         cycle.finalRecording(leaving.signal).catch((error: unknown) => emit('poll.failed', { err: error })),
+        0,
       );
     }
-    await this.#within(GOODBYE_MS, this.#beating.stop());
+    await this.#within(GOODBYE_MS, this.#beating.stop(), HURRIED_GOODBYE_MS);
     await this.#within(
       GOODBYE_MS,
       membership.goodbye().catch((error: unknown) => emit('node.heartbeat-failed', { err: error })),
+      HURRIED_GOODBYE_MS,
     );
-    await this.#within(GOODBYE_MS, publisher.drained());
+    await this.#within(GOODBYE_MS, publisher.drained(), HURRIED_GOODBYE_MS);
     // What is still under way is given up, or it would keep the process alive. Results wait in the outbox.
     abortPublishing();
     leaving.abort();
@@ -287,11 +325,17 @@ export class Agent {
     this.#state = 'stopped';
   }
 
-  /** Waits for `work`, but no longer than `boundMs`, nor past `cut`. */
-  async #within(boundMs: number, work: Promise<unknown>, cut?: AbortSignal): Promise<void> {
+  /** Waits for `work`, but no longer than `boundMs`, nor than `hurriedMs` after the second request to stop. */
+  async #within(boundMs: number, work: Promise<unknown>, hurriedMs: number): Promise<void> {
+    const { clock } = this.#parts;
+    const hurry = this.#hurry.signal;
     const done = new AbortController();
-    const bound = this.#parts.clock.sleep(boundMs, cut ? AbortSignal.any([done.signal, cut]) : done.signal);
-    await Promise.race([work.finally(() => done.abort()), bound]);
+    const leftMs = Math.max(0, Math.min(boundMs, this.#leaveByMs - clock.monotonicMs()));
+    const bound = async (): Promise<void> => {
+      await clock.sleep(leftMs, AbortSignal.any([done.signal, hurry]));
+      if (hurry.aborted && !done.signal.aborted) await clock.sleep(Math.min(leftMs, hurriedMs), done.signal);
+    };
+    await Promise.race([work.finally(() => done.abort()), bound()]);
     done.abort();
   }
 }

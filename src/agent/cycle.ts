@@ -144,7 +144,7 @@ export class Cycle {
       if (state?.kind !== 'state' || state.state.state !== 'claimed') continue;
       const claim: ClaimedState = state.state;
       if (claim.nodeId !== nodeId || claim.incarnation !== membership.incarnation) continue;
-      if (book.held.has(id) || runner.isActive(id)) continue;
+      if (book.held.has(id) || runner.isActive(id) || book.isSetAside(id)) continue;
       const file = view.queue.files.get(id);
       const parsed = file?.blob === claim.specBlob ? specs.get(file) : null;
       if (parsed?.ok && !book.wasHeld(oid)) book.takeUpStray({ oid, state: claim }, parsed);
@@ -169,7 +169,10 @@ export class Cycle {
       quotaLeft() - runner.uncountedStarts - waitingToStart,
     );
     if (room <= 0) return false;
-    const chosen = this.#fitting(this.#candidates(view), room);
+    const chosen = this.#fitting(
+      this.#candidates(view).filter(({ taskId }) => !book.isSetAside(taskId)),
+      room,
+    );
     if (chosen.length === 0) return false;
     const won = await book.claim(chosen);
     this.#start(won.filter(({ stage }) => stage === 'verified'));
@@ -227,6 +230,7 @@ export class Cycle {
     if (recordingTurn.isDue({ waiting: waiting.length, oldestMs, rank, tip: view.tip, hurry, nowMs: now })) {
       const outcome = await recorder.record(view);
       if (outcome.kind === 'refused') recordingTurn.refused(clock.monotonicMs());
+      if (outcome.kind === 'locked') recordingTurn.held(clock.monotonicMs());
       if (outcome.kind === 'recorded') {
         recordingTurn.accepted();
         // The record must be seen on the branch before any ref goes.
