@@ -22,7 +22,7 @@ const SUFFERED = atScale(4, 200);
 const WORKERS = ['a', 'b', 'c'].slice(0, atScale(2, 3));
 const TASKS_AT_ONCE = 6;
 /** Of the requests that a misbehaviour is meant for. */
-const SHARE = 0.4;
+const SHARE = atScale(0.4, 0.6);
 const TIMEOUT_S = 2;
 const PAUSE_S = 1;
 const SETTLE_MS = 60_000;
@@ -127,7 +127,8 @@ async function startGrid(): Promise<void> {
     RETRY_BASE_SECONDS: '0.05',
     PULL_INTERVAL: '1',
     RECORD_DELAY: '0.3',
-    HEARTBEAT_INTERVAL: '2',
+    // Many pushes are wanted, of whatever kind.
+    HEARTBEAT_INTERVAL: String(atScale(2, 0.5)),
     NODE_TTL: '300',
     MAX_PARALLEL_TASKS: '3',
   };
