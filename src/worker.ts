@@ -8,7 +8,7 @@ import { isImageAllowed } from './executor/docker/allow-list.ts';
 import { DockerExecutor } from './executor/docker/docker-executor.ts';
 import type { Executor } from './executor/executor.ts';
 import { CliRepository } from './git/cli-repository.ts';
-import { GitError, RETRYABLE } from './git/errors.ts';
+import { GitError, RETRYABLE, WAITS } from './git/errors.ts';
 import { InstanceLock } from './host/instance-lock.ts';
 import { machineId } from './host/machine-id.ts';
 import { Quota } from './host/quota.ts';
@@ -159,7 +159,7 @@ async function firstContact(
     try {
       return await findNamespace(repository, signal);
     } catch (error) {
-      const waits = error instanceof GitError && RETRYABLE[error.kind] && error.kind !== 'unknown';
+      const waits = error instanceof GitError && WAITS[error.kind];
       if (!waits || signal.aborted) throw error;
       emit('poll.failed', { err: error });
       await clock.sleep(FIRST_CONTACT_PAUSE_MS, signal);

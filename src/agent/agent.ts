@@ -8,9 +8,10 @@
  * - Whatever ends the worker, containers that nobody answers for are stopped first.
  */
 import type { Executor } from '../executor/executor.ts';
-import { GitError } from '../git/errors.ts';
+import { GitError, WAITS } from '../git/errors.ts';
 import type { Repository } from '../git/repository.ts';
 import type { ClaimBook } from '../ledger/claims.ts';
+import type { DeathWatch } from '../ledger/death-watch.ts';
 import type { GridReader } from '../ledger/grid-view.ts';
 import type { Membership } from '../ledger/membership.ts';
 import type { Publisher } from '../ledger/publisher.ts';
@@ -48,6 +49,7 @@ export interface AgentParts {
   /** Gives up every push, also the one under way. */
   abortPublishing: () => void;
   cycle: Cycle;
+  watch: DeathWatch;
   runner: TaskRunner;
   gate: Gate;
   health: HealthKeeper;
@@ -70,6 +72,7 @@ export class Agent {
   readonly #beating: Loop;
   #cycles = 0;
   #damage: GitError | null = null;
+  #suspicious = false;
   #rebuiltAtMs = Number.NEGATIVE_INFINITY;
   #maintainedAtMs: number;
   #nudgeTimer = new AbortController();
@@ -99,6 +102,7 @@ export class Agent {
       run: () => this.#beat(),
       onError: (error) => {
         emit('node.heartbeat-failed', { err: error });
+        parts.watch.restart();
         if (error instanceof FatalError) this.#failFor(error);
       },
     });
@@ -118,6 +122,8 @@ export class Agent {
     const damaged = error instanceof GitError && error.kind === 'corrupt-local';
     const lately = this.#parts.clock.monotonicMs() - this.#rebuiltAtMs < REBUILD_PAUSE_MS;
     if (damaged && !lately) this.#damage = error;
+    // Git has many ways to say that something is wrong with its files.
+    if (error instanceof GitError && error.kind === 'unknown') this.#suspicious = true;
   }
 
   /** First call: finish what runs and leave. Second call: stop the containers now. */
@@ -158,17 +164,24 @@ export class Agent {
     if (this.#fatal) throw this.#fatal;
   }
 
-  /** A remote that is away for a while is waited for; what a person has to mend ends the start. */
+  /**
+   * What passes by itself, or is mended elsewhere, is waited for; what has to be mended in this worker's settings ends the
+   * start.
+   */
   async #joinWhenPossible(parts: JoinParts): Promise<void> {
     for (;;) {
       try {
+        await this.#replaceDamagedClone(parts.signal);
         await join(parts);
         return;
       } catch (error) {
-        const waits = error instanceof GitError && ['network', 'throttled', 'deadline'].includes(error.kind);
+        this.noteFailure(error);
+        await this.#lookAtClone(parts.signal);
+        const damaged = this.#damage !== null || (error instanceof GitError && error.kind === 'corrupt-local');
+        const waits = damaged || (error instanceof GitError && WAITS[error.kind]);
         if (!waits || parts.signal.aborted) throw error;
         this.#parts.emit('poll.failed', { err: error });
-        await this.#parts.clock.sleep(this.#parts.pullIntervalMs, parts.signal);
+        if (!this.#damage) await this.#parts.clock.sleep(this.#parts.pullIntervalMs, parts.signal);
       }
     }
   }
@@ -197,17 +210,32 @@ export class Agent {
   }
 
   async #maintainClone(signal: AbortSignal): Promise<void> {
-    const { clock, reader, repository, runner } = this.#parts;
-    if (this.#damage) {
-      const { message } = this.#damage;
-      this.#damage = null;
-      this.#rebuiltAtMs = clock.monotonicMs();
-      await repository.rebuild(message, signal);
-      reader.reset();
-    } else if (clock.monotonicMs() - this.#maintainedAtMs >= UPKEEP_INTERVAL_MS && runner.activeCount === 0) {
+    const { clock, repository, runner } = this.#parts;
+    await this.#lookAtClone(signal);
+    if (await this.#replaceDamagedClone(signal)) return;
+    if (clock.monotonicMs() - this.#maintainedAtMs >= UPKEEP_INTERVAL_MS && runner.activeCount === 0) {
       this.#maintainedAtMs = clock.monotonicMs();
       await repository.upkeep(signal);
     }
+  }
+
+  /** After a failure that nobody understood: is it the clone? */
+  async #lookAtClone(signal: AbortSignal): Promise<void> {
+    if (!this.#suspicious) return;
+    this.#suspicious = false;
+    await this.#parts.repository.check(signal).catch((error: unknown) => this.noteFailure(error));
+  }
+
+  /** @returns whether there was one. */
+  async #replaceDamagedClone(signal: AbortSignal): Promise<boolean> {
+    const { clock, reader, repository } = this.#parts;
+    if (!this.#damage) return false;
+    const { message } = this.#damage;
+    this.#damage = null;
+    this.#rebuiltAtMs = clock.monotonicMs();
+    await repository.rebuild(message, signal);
+    reader.reset();
+    return true;
   }
 
   async #beat(): Promise<void> {

@@ -38,6 +38,7 @@ import { TaskRunner } from './task-runner.ts';
 const RECORD_STAGGER_MS = 3_000;
 const RECORD_REFUSED_BASE_MS = 60_000;
 const RECORD_REFUSED_MAX_MS = 3_600_000;
+const RECORD_LOCKED_MS = 5_000;
 /** An observer reads at its poll interval; twice that without a reading is a gap. Some slack for slow hosts. */
 const READ_SLACK_MS = 15_000;
 
@@ -221,6 +222,7 @@ export function assemble(options: AssembleOptions): Worker {
       staggerMs: RECORD_STAGGER_MS,
       refusedBaseMs: RECORD_REFUSED_BASE_MS,
       refusedMaxMs: RECORD_REFUSED_MAX_MS,
+      lockedMs: RECORD_LOCKED_MS,
     }),
     runner,
     gate,
@@ -256,6 +258,7 @@ export function assemble(options: AssembleOptions): Worker {
     publisher,
     abortPublishing: () => publishing.abort(),
     cycle,
+    watch,
     runner,
     gate,
     health,

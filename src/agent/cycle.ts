@@ -144,7 +144,7 @@ export class Cycle {
       if (state?.kind !== 'state' || state.state.state !== 'claimed') continue;
       const claim: ClaimedState = state.state;
       if (claim.nodeId !== nodeId || claim.incarnation !== membership.incarnation) continue;
-      if (book.held.has(id) || runner.isActive(id)) continue;
+      if (book.held.has(id) || runner.isActive(id) || book.isSetAside(id)) continue;
       const file = view.queue.files.get(id);
       const parsed = file?.blob === claim.specBlob ? specs.get(file) : null;
       if (parsed?.ok && !book.wasHeld(oid)) book.takeUpStray({ oid, state: claim }, parsed);
@@ -169,7 +169,10 @@ export class Cycle {
       quotaLeft() - runner.uncountedStarts - waitingToStart,
     );
     if (room <= 0) return false;
-    const chosen = this.#fitting(this.#candidates(view), room);
+    const chosen = this.#fitting(
+      this.#candidates(view).filter(({ taskId }) => !book.isSetAside(taskId)),
+      room,
+    );
     if (chosen.length === 0) return false;
     const won = await book.claim(chosen);
     this.#start(won.filter(({ stage }) => stage === 'verified'));
@@ -227,6 +230,7 @@ export class Cycle {
     if (recordingTurn.isDue({ waiting: waiting.length, oldestMs, rank, tip: view.tip, hurry, nowMs: now })) {
       const outcome = await recorder.record(view);
       if (outcome.kind === 'refused') recordingTurn.refused(clock.monotonicMs());
+      if (outcome.kind === 'locked') recordingTurn.held(clock.monotonicMs());
       if (outcome.kind === 'recorded') {
         recordingTurn.accepted();
         // The record must be seen on the branch before any ref goes.
@@ -237,7 +241,8 @@ export class Cycle {
     }
     // Left over by a recorder that died before its deletions: whoever comes first in the order cleans up. So does whoever
     // leaves: a claim that it has just handed back may have come after the record, and it may be the last one here.
-    if (rank === 0 || options.last) await recorder.sweep(settledRefs(view, (claim) => membership.isOrphan(view, claim)));
+    if (rank === 0 || options.last)
+      await recorder.sweep(settledRefs(view, (claim) => membership.isOrphan(view, claim)));
   }
 
   /** Tasks queued or claimed that somebody still has to finish. */

@@ -12,6 +12,8 @@ export interface RecordingTurnOptions {
   /** After the host refused: doubled each time, up to the maximum. */
   refusedBaseMs: number;
   refusedMaxMs: number;
+  /** Before the next try on a branch that is kept locked. */
+  lockedMs: number;
 }
 
 export class RecordingTurn {
@@ -21,6 +23,7 @@ export class RecordingTurn {
   #nextLookAtMs = Number.NEGATIVE_INFINITY;
   #refusals = 0;
   #pausedUntilMs = Number.NEGATIVE_INFINITY;
+  #heldUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: RecordingTurnOptions) {
     this.#options = options;
@@ -45,9 +48,11 @@ export class RecordingTurn {
   }): boolean {
     const { batchSize, delayMs, staggerMs } = this.#options;
     const due = input.waiting > 0 && (input.hurry || input.waiting >= batchSize || input.oldestMs >= delayMs);
-    if (!due || this.isRefused(input.nowMs)) {
+    if (!due || this.isRefused(input.nowMs) || input.nowMs < this.#heldUntilMs) {
       this.#dueSinceMs = null;
-      this.#nextLookAtMs = input.nowMs + Math.max(0, delayMs - input.oldestMs);
+      this.#nextLookAtMs = due
+        ? Math.max(this.#pausedUntilMs, this.#heldUntilMs)
+        : input.nowMs + Math.max(0, delayMs - input.oldestMs);
       return false;
     }
     if (this.#dueSinceMs === null || this.#dueTip !== input.tip) {
@@ -62,6 +67,11 @@ export class RecordingTurn {
   /** How long until the last answer of `isDue` may change by itself. */
   nextLookMs(nowMs: number): number {
     return Math.max(0, this.#nextLookAtMs - nowMs);
+  }
+
+  /** The branch is locked for the moment: results wait, but nothing suggests that the host is against it. */
+  held(nowMs: number): void {
+    this.#heldUntilMs = nowMs + this.#options.lockedMs;
   }
 
   refused(nowMs: number): void {

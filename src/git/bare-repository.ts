@@ -7,6 +7,7 @@ import { GitCommand } from './git-command.ts';
 
 const INIT_DEADLINE_MS = 30_000;
 
+/** The same as scripts/tune-git-server.sh sets, see docs/git-server.md. A git that does not know one of them ignores it. */
 const SHARED_CONFIG: readonly (readonly [string, string])[] = [
   // What was confirmed to a client must survive a power failure: refs and loose objects too, which is not Git's default
   // for the latter. After a crash a ref file without content would make every later push fail.
@@ -14,6 +15,12 @@ const SHARED_CONFIG: readonly (readonly [string, string])[] = [
   // Every heartbeat leaves an object behind that nothing refers to. Kept for the usual two weeks they would be many
   // enough to start a clean-up at every push, which then removes nothing. Nobody asks for an old one.
   ['gc.pruneExpire', '1.hour.ago'],
+  ['gc.cruftPacks', 'true'],
+  // A push that finds a lock waits for a disk that is slow.
+  ['core.filesRefLockTimeout', '2000'],
+  ['core.packedRefsTimeout', '10000'],
+  ['receive.fsckObjects', 'true'],
+  ['uploadpack.allowFilter', 'true'],
 ];
 
 /** What a path on this machine is to somebody who wants a repository there. */

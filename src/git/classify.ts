@@ -36,7 +36,7 @@ const REMOTE_RULES: readonly Rule[] = [
   {
     kind: 'corrupt-remote',
     pattern:
-      /possible repository corruption|unable to read [0-9a-f]{40}|bad object|\) is corrupt|object file .* is empty|missing (?:blob|tree|commit)|reference broken|unable to parse|Could not read [0-9a-f]{40}/i,
+      /possible repository corruption|unable to read [0-9a-f]{40}|bad (?:commit |tree |blob )?object|\) is corrupt|object file .* is empty|missing (?:blob|tree|commit)|reference broken|unable to parse|Could not read [0-9a-f]{40}/i,
   },
   { kind: 'auth', pattern: /permission (?:to .* )?denied|access denied|not allowed to push code|invalid credentials/i },
   { kind: 'refused', pattern: /hook declined|protected branch|quota exceeded|read[- ]only|archived/i },
@@ -57,7 +57,8 @@ const RULES: readonly Rule[] = [
   },
   {
     kind: 'corrupt-remote',
-    pattern: /not our ref|unadvertised object|bad object refs\/|possible repository corruption|broken remote ref/i,
+    pattern:
+      /in \.\/packed-refs|not our ref|unadvertised object|bad object refs\/|possible repository corruption|broken remote ref/i,
   },
   {
     kind: 'refused',
@@ -67,7 +68,7 @@ const RULES: readonly Rule[] = [
   {
     kind: 'corrupt-local',
     pattern:
-      /not a git repository|bad config|bad object [0-9a-f]{40}|\(stored in [^\n]*\) is corrupt|object file [^\n]* is empty|does not match index|index file [^\n]* is too small|non-monotonic index|reference broken|ignoring (?:broken|dangling) ref|unable to resolve reference|bad shallow line|unexpected line in [^\n]*packed-refs|unterminated line in [^\n]*packed-refs|Could not read [0-9a-f]{40}|Failed to traverse parents|unable to (?:unpack|parse|read) [0-9a-f]{40}|missing (?:blob|tree|commit) object|revision walk setup failed|\.lock': File exists|some local refs could not be updated|cannot lock ref|unable to update local ref|unknown repository extension|Expected git repo version|object directory [^\n]* does not exist|invalid gitfile format|hash mismatch|unable to find [0-9a-f]{40}|garbage at end of loose object/i,
+      /not a git repository|bad config|bad (?:commit |tree |blob )?object [0-9a-f]{40}|did not send all necessary objects|mmap failed|unable to read tree|\(stored in [^\n]*\) is corrupt|object file [^\n]* is empty|does not match index|index file [^\n]* is too small|non-monotonic index|reference broken|ignoring (?:broken|dangling) ref|unable to resolve reference|bad shallow line|unexpected line in [^\n]*packed-refs|unterminated line in [^\n]*packed-refs|Could not read [0-9a-f]{40}|Failed to traverse parents|unable to (?:unpack|parse|read) [0-9a-f]{40}|missing (?:blob|tree|commit) object|revision walk setup failed|\.lock': File exists|some local refs could not be updated|cannot lock ref|unable to update local ref|unknown repository extension|Expected git repo version|object directory [^\n]* does not exist|invalid gitfile format|hash mismatch|unable to find [0-9a-f]{40}|garbage at end of loose object/i,
   },
   {
     kind: 'network',

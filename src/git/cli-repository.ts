@@ -8,6 +8,8 @@ import type { GitSettings } from '../config/settings.ts';
 import type { Emit } from '../observe/events.ts';
 import { withRetry } from '../retry.ts';
 import type { Clock, RandomFraction } from '../runtime.ts';
+import { BrokenRefs, explainBrokenListing, objectRefused, refsBlamed } from './broken-refs.ts';
+import { parseFetchCapabilities, parsePushCapabilities, type RemoteCapabilities } from './capabilities.ts';
 import type { CloneIdentity } from './clone-directory.ts';
 import { CoolDown } from './cool-down.ts';
 import { remoteAccess } from './credentials.ts';
@@ -50,6 +52,7 @@ export class CliRepository implements Repository {
   #versionChecked = false;
   #format: ObjectFormat | null = null;
   #opening: Promise<void> | null = null;
+  readonly #broken: BrokenRefs;
   /** Whether the remote's HEAD was seen in the last listing. As long as it is not, the packet trace is read too. */
   #headSeen = false;
 
@@ -57,6 +60,7 @@ export class CliRepository implements Repository {
   constructor(options: CliRepositoryOptions) {
     this.#options = options;
     this.address = parseRemoteAddress(options.settings.repoUrl);
+    this.#broken = new BrokenRefs(options.emit);
     this.#command = new GitCommand({ clock: options.clock, emit: options.emit, operatorEnv: options.operatorEnv });
     this.#clone = new LocalClone({
       path: options.path,
@@ -139,6 +143,23 @@ export class CliRepository implements Repository {
     await this.#clone.check(signal);
   }
 
+  /** What the remote says it can do. @param probe a ref that does not exist. @throws GitError */
+  async capabilities(probe: RefName, signal?: AbortSignal): Promise<RemoteCapabilities> {
+    await this.#ensureClone(signal);
+    const { stderr } = await this.#listOnce([], true, signal);
+    const access = await remoteAccess(this.address, this.#options.settings);
+    const asked = await this.#clone.run(
+      ['push', '--dry-run', '--porcelain', '--no-verify', '--', REMOTE, `:${probe}`],
+      {
+        environment: { ...access, variables: { ...access.variables, GIT_TRACE_PACKET: '1' } },
+        config: [[`remote.${REMOTE}.url`, this.address.url]],
+        signal,
+        anyExit: true,
+      },
+    );
+    return { fetch: parseFetchCapabilities(stderr), push: parsePushCapabilities(asked.stderr) };
+  }
+
   /** Throws the clone away and makes an empty one; what is needed must be fetched again. @throws GitError */
   async rebuild(reason: string, signal?: AbortSignal): Promise<void> {
     await this.#clone.create(await this.#identity(signal), reason, signal);
@@ -160,10 +181,7 @@ export class CliRepository implements Repository {
     const traced = !this.#headSeen;
     const { listing, stderr } = await this.#listOnce(prefixes, traced, signal);
     this.#headSeen = listing.headBranch !== null;
-    if (listing.broken.length > 0) {
-      const names = listing.broken.slice(0, 5).join(', ');
-      throw new GitError('corrupt-remote', 'ls-remote', `the remote cannot read its own refs ${names}`);
-    }
+    if (listing.broken.length > 0) throw this.#broken.found('ls-remote', listing.broken);
     this.#learnFormat(listing.format);
     if (listing.headBranch !== null) return listing;
     if (!traced) return this.#list(prefixes, signal);
@@ -199,7 +217,10 @@ export class CliRepository implements Repository {
     });
     if (output.exitCode !== 0) {
       const said = output.stderr.split('\n').filter((line) => !isTraceLine(line));
-      throw exitError('ls-remote', { ...output, stderr: said.join('\n') });
+      const error = exitError('ls-remote', { ...output, stderr: said.join('\n') });
+      // No clone of ours has a part in a listing: what looks like damage is the remote's.
+      const kind = error.kind === 'corrupt-local' ? 'corrupt-remote' : error.kind;
+      throw explainBrokenListing(new GitError(kind, error.operation, error.message, { cause: error.cause }));
     }
     return { listing: parseListing(output.stdout.toString('utf8'), prefixes), stderr: output.stderr };
   }
@@ -212,13 +233,21 @@ export class CliRepository implements Repository {
         await this.#clone.fetch(this.address.url, wanted.map(refspec), access, signal);
         return;
       } catch (error) {
-        if (!(error instanceof GitError) || round > MAX_FETCH_ROUNDS) throw error;
+        if (!(error instanceof GitError)) throw error;
+        if (round > MAX_FETCH_ROUNDS) throw explainBrokenListing(error);
+        const unknown = objectRefused(error.message);
         if (/couldn't find remote ref/.test(error.message)) {
           wanted = await this.#stillThere(wanted, round, signal);
+        } else if (unknown !== null) {
+          // Either a ref has moved since it was listed, or the remote lost the object behind it.
+          const holding = await this.#refsAt(unknown, signal);
+          if (holding.length > 0) throw this.#broken.found('fetch', holding);
         } else if (error.kind === 'corrupt-local' && isNameConflict(error)) {
           // A directory has taken the place of a ref, or the other way round. The mirror is only a mirror.
           await this.#clone.forget((await this.#clone.mirrored(signal)).keys(), signal);
-        } else if (error.kind !== 'corrupt-local' || !isOvertaken(error)) throw error;
+        } else if (error.kind !== 'corrupt-local' || !isOvertaken(error)) {
+          throw explainBrokenListing(error);
+        }
         // A push keeps the mirror up to date as well. What it moved or locked just now it has moved by the next round;
         // a lock that stays is damage.
       }
@@ -249,14 +278,22 @@ export class CliRepository implements Repository {
       anyExit: true,
     });
     const report = parsePushReport(output.stdout.toString('utf8'));
-    const failed = output.exitCode === 0 ? null : exitError('push', output);
+    const failed = output.exitCode === 0 ? null : explainBrokenListing(exitError('push', output));
     const verdicts = new Map<RefName, SwapVerdict>();
     for (const swap of swaps) {
       verdicts.set(swap.ref, report.get(swap.ref) ?? { kind: 'unclear', reason: failed?.message ?? 'no word of it' });
     }
+    const blamed = refsBlamed(output.stderr, MIRROR);
+    if (failed && blamed.length > 0) throw this.#broken.found('push', blamed);
+    if (swaps.some(({ ref, to }) => to !== null && verdicts.get(ref)?.kind === 'applied')) this.#broken.pushed();
     const definite = [...verdicts.values()].some((verdict) => verdict.kind !== 'unclear');
     if (failed && (report.size === 0 || (!definite && isCorrupt(failed)))) throw failed;
     return verdicts;
+  }
+
+  async #refsAt(id: string, signal: AbortSignal | undefined): Promise<RefName[]> {
+    const { refs } = await this.#list(['refs/'], signal);
+    return [...refs].filter(([, held]) => held === id).map(([ref]) => ref);
   }
 
   async #access(): Promise<CommandEnvironment> {

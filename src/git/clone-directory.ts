@@ -1,17 +1,20 @@
 /**
  * The directory of the local clone as files: whose it is, making room for a new clone, clearing what a killed git left.
  *
- * Invariant: nothing is ever deleted in a directory that lacks our marker. The marker is the first thing written and
- * the last thing replaced, so a crash at any moment leaves a directory that is still known as ours.
+ * Invariant: nothing is ever deleted in a directory that has neither our marker nor our configuration. The marker is the
+ * first thing written and the last thing replaced, so a crash at any moment leaves a directory that is still known as
+ * ours, or an empty one.
  */
 import type { Dirent } from 'node:fs';
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { hasOurConfig, readPlainFile } from './clone-frame.ts';
 import { GitError } from './errors.ts';
 import type { ObjectFormat } from './oid.ts';
 
 const MARKER_FILE = 'dgrid-clone.json';
 const MARKER_VERSION = 1;
+const MAX_MARKER_BYTES = 64 * 1024;
 /** Deeper than any ref we know of. */
 const MAX_DEPTH = 32;
 
@@ -48,34 +51,56 @@ export async function inspectDirectory(path: string): Promise<DirectoryState> {
       throw error;
     }
     if (names.length === 0) return { kind: 'absent' };
-    if (!names.includes(MARKER_FILE)) return { kind: 'foreign' };
-    return { kind: 'ours', marker: parseMarker(await readFile(join(path, MARKER_FILE), 'utf8')) };
+    if (!names.includes(MARKER_FILE))
+      return (await hasOurConfig(path)) ? { kind: 'ours', marker: null } : { kind: 'foreign' };
+    const text = await readPlainFile(join(path, MARKER_FILE), MAX_MARKER_BYTES).catch(unreadable);
+    return { kind: 'ours', marker: text === null ? null : parseMarker(text) };
   });
 }
 
-/** An empty directory but for a marker that was there. @throws GitError (`local-io`), also when it is not ours. */
+/** An empty directory but for a marker that was there. @throws GitError (`occupied` when it is not ours, or `local-io`) */
 export async function clearDirectory(path: string): Promise<void> {
   const state = await inspectDirectory(path);
   if (state.kind === 'foreign') {
     throw new GitError(
-      'local-io',
+      'occupied',
       'clone',
       `${path} is not empty and was not made by D-GRID: set DGRID_REPO_PATH to another directory, or empty it`,
     );
   }
   await guarded(path, async () => {
     await mkdir(path, { recursive: true, mode: 0o700 });
-    // The files go, the directory stays: it may be a mount point.
-    for (const name of await readdir(path)) {
-      if (name !== MARKER_FILE) await rm(join(path, name), { recursive: true, force: true });
+    try {
+      await empty(path);
+    } catch (error) {
+      if (!isForbidden(error)) throw error;
+      // Something in it cannot be deleted: made immutable, or somebody else's. Out of the way it does no harm.
+      await rm(`${path}.set-aside`, { recursive: true, force: true });
+      await rename(path, `${path}.set-aside`);
+      await mkdir(path, { mode: 0o700 });
     }
   });
 }
 
-/** @throws GitError (`local-io`) */
+/** The files go, the directory stays: it may be a mount point. */
+async function empty(path: string): Promise<void> {
+  for (const name of await readdir(path)) {
+    if (name !== MARKER_FILE) await rm(join(path, name), { recursive: true, force: true });
+  }
+  const marker = join(path, MARKER_FILE);
+  const found = await lstat(marker).catch(() => null);
+  if (found && !found.isFile()) await rm(marker, { recursive: true, force: true });
+}
+
+/** Whole or not at all: a full disk leaves the marker that was there. @throws GitError (`local-io`) */
 export async function writeMarker(path: string, identity: CloneIdentity, complete: boolean): Promise<void> {
   const marker: CloneMarker = { ...identity, version: MARKER_VERSION, complete };
-  await guarded(path, () => writeFile(join(path, MARKER_FILE), `${JSON.stringify(marker, null, 2)}\n`));
+  const file = join(path, MARKER_FILE);
+  await guarded(path, async () => {
+    // A name that is swept away with git's own locks after a crash.
+    await writeFile(`${file}.lock`, `${JSON.stringify(marker, null, 2)}\n`);
+    await rename(`${file}.lock`, file);
+  });
 }
 
 /**
@@ -122,6 +147,16 @@ async function listDirectory(dir: string): Promise<Dirent[]> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
+}
+
+/** A pipe, a link, a directory in the place of the marker; anything else is no damage and is thrown. */
+function unreadable(error: NodeJS.ErrnoException): null {
+  if (['ELOOP', 'EISDIR', 'ENXIO', 'ENOENT', 'ENOTDIR'].includes(error.code ?? '')) return null;
+  throw error;
+}
+
+function isForbidden(error: unknown): boolean {
+  return ['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 function gone(error: NodeJS.ErrnoException): number {

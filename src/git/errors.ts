@@ -14,10 +14,14 @@ export const GIT_ERROR_KINDS = [
   'refused',
   /** Objects or refs of the local clone are damaged: throw it away and fetch again. */
   'corrupt-local',
+  /** The remote keeps a ref locked: a crash there has left the lock file, or its disk is very slow. */
+  'locked',
   /** The remote has damaged or missing objects, or a broken ref: its operator has to mend it. */
   'corrupt-remote',
   /** No space, read-only file system, permissions on this machine. */
   'local-io',
+  /** The directory for the local clone holds something that is not ours: a person has to decide. */
+  'occupied',
   /** git itself is missing or too old. */
   'no-git',
   /** The operation was aborted by our own signal. */
@@ -56,10 +60,30 @@ export const RETRYABLE: Readonly<Record<GitErrorKind, boolean>> = {
   auth: false,
   'not-found': false,
   refused: false,
+  locked: false,
   'corrupt-local': false,
   'corrupt-remote': false,
   'local-io': false,
+  occupied: false,
   'no-git': false,
   aborted: false,
   unknown: true,
+};
+
+/** Which kinds are worth waiting for at a start, without an end: they pass, or are mended where the worker is not. */
+export const WAITS: Readonly<Record<GitErrorKind, boolean>> = {
+  network: true,
+  throttled: true,
+  deadline: true,
+  auth: false,
+  'not-found': false,
+  refused: false,
+  locked: true,
+  'corrupt-local': false,
+  'corrupt-remote': true,
+  'local-io': true,
+  occupied: false,
+  'no-git': false,
+  aborted: false,
+  unknown: false,
 };

@@ -46,6 +46,8 @@ const BASE_VARIABLES: Readonly<Record<string, string>> = {
   GIT_CONFIG_NOSYSTEM: '1',
   GIT_TERMINAL_PROMPT: '0',
   GIT_OPTIONAL_LOCKS: '0',
+  // An object is what its id says, whatever somebody wrote below refs/replace.
+  GIT_NO_REPLACE_OBJECTS: '1',
   // Above all no `ext::`, which is a command line in the shape of a URL.
   GIT_ALLOW_PROTOCOL: 'https:http:ssh:git:file',
 };

@@ -5,10 +5,14 @@
  * States: closed → open. `open` takes up what is there, or makes it anew; `create` makes it anew whatever is there.
  * Invariants:
  * - Every git command names its repository (GIT_DIR), so that a damaged clone never makes git look for another one above.
+ * - No git command runs before the frame of the clone was looked at (clone-frame.ts): nothing that somebody wrote into the
+ *   directory is run, and nothing else is taken for the clone.
  * - Refs of the remote are mirrored below `refs/remote/`, where they keep their objects alive and nothing else.
  * - One command at a time fetches; reading and writing objects may overlap with it. Throwing away (`create`, `upkeep`) is
  *   alone.
  */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Emit } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
 import { type DurableStep, durably } from '../steps.ts';
@@ -21,8 +25,9 @@ import {
   removeLeftovers,
   writeMarker,
 } from './clone-directory.ts';
+import { cloneConfig, frameProblem, oddEntry } from './clone-frame.ts';
 import { GitError } from './errors.ts';
-import { exitError, type GitCommand, type GitOutput } from './git-command.ts';
+import { exitError, type GitCommand, GitExit, type GitOutput } from './git-command.ts';
 import type { CommandEnvironment, ConfigEntry } from './git-environment.ts';
 import { DamagedObjectError, parseObjectBatch } from './object-batch.ts';
 import type { GitObject } from './objects.ts';
@@ -66,6 +71,8 @@ export class LocalClone {
   readonly #lock = new SharedLock();
   readonly #fetching = new SharedLock();
   #identity: CloneIdentity | null = null;
+  /** What the frame is expected to be for as long as there is no identity. */
+  #opening: ObjectFormat = 'sha1';
   #complete = false;
   /** A command was killed: it may have left its locks behind. */
   #leftovers = false;
@@ -98,7 +105,7 @@ export class LocalClone {
       const state = await inspectDirectory(this.path);
       if (state.kind === 'ours') {
         const marker = state.marker;
-        const reason = marker === null ? 'its marker cannot be read' : await this.#damage(marker.format, signal);
+        const reason = marker === null ? 'its marker cannot be read' : await this.#wholeDamage(marker.format, signal);
         const fits =
           marker?.url === identity.url && marker.format === identity.format && marker.shallow === identity.shallow;
         if (reason === null && fits) {
@@ -251,15 +258,15 @@ export class LocalClone {
    * @throws GitError (`corrupt-local` if not)
    */
   async check(signal?: AbortSignal): Promise<void> {
-    const reason = await this.#lock.shared(() => this.#damage(this.#identity?.format ?? 'sha1', signal));
-    if (reason !== null) throw new GitError('corrupt-local', 'check', `the local clone is damaged: ${reason}`);
+    const reason = await this.#lock.shared(() => this.#wholeDamage(this.#identity?.format ?? 'sha1', signal));
+    if (reason !== null) throw damaged('check', reason);
     const tips = await this.mirrored(signal);
     if (tips.size === 0) return;
     const input = Buffer.from([...new Set(tips.values())].map((id) => `${id}\n`).join(''));
     const args = ['rev-list', '--objects', '--no-walk', '--quiet', '--stdin'];
     const output = await this.run(args, { input, signal, anyExit: true });
     if (output.exitCode !== 0 || tellsOfDamage(output.stderr)) {
-      throw new GitError('corrupt-local', 'check', `the local clone is damaged: ${output.stderr.trim().slice(0, 500)}`);
+      throw damaged('check', output.stderr.trim().slice(0, 500));
     }
   }
 
@@ -275,6 +282,13 @@ export class LocalClone {
   }
 
   async #run(args: readonly string[], options: CloneCommand): Promise<GitOutput> {
+    const problem = await this.#looking(() => frameProblem(this.path, this.#identity?.format ?? this.#opening));
+    if (problem !== null) throw damaged(args[0] ?? 'git', problem);
+    return this.#runUnseen(args, options);
+  }
+
+  /** Without a look at the frame: for making it. */
+  async #runUnseen(args: readonly string[], options: CloneCommand): Promise<GitOutput> {
     const given = options.environment;
     const environment: CommandEnvironment = {
       variables: { ...given?.variables, GIT_DIR: this.path },
@@ -282,7 +296,7 @@ export class LocalClone {
       secrets: given?.secrets ?? [],
     };
     try {
-      return await this.#command.run(args, {
+      const output = await this.#command.run(args, {
         cwd: '/',
         environment,
         deadlineMs: this.#deadlineMs,
@@ -290,8 +304,10 @@ export class LocalClone {
         ...(options.input ? { input: options.input } : {}),
         ...(options.anyExit ? { anyExit: true } : {}),
       });
+      if (tellsOfKill(output.stderr)) this.#leftovers = true;
+      return output;
     } catch (error) {
-      if (error instanceof GitError && (error.kind === 'deadline' || error.kind === 'aborted')) this.#leftovers = true;
+      if (error instanceof GitError && wasKilled(error)) this.#leftovers = true;
       throw error;
     }
   }
@@ -299,11 +315,20 @@ export class LocalClone {
   async #clearLeftovers(): Promise<void> {
     if (!this.#leftovers) return;
     await removeLeftovers(this.path);
+    // What the command waited for may have been a pipe in the place of a file.
+    const odd = await oddEntry(this.path);
+    if (odd !== null) throw damaged('check', `${odd} is neither a file nor a directory`);
     this.#leftovers = false;
   }
 
-  /** Why the clone cannot be used, or null. Looks at its frame only, not at its objects. */
+  /** Why the clone cannot be used, or null. Looks at its frame and at the names of its files, not at its objects. */
+  async #wholeDamage(format: ObjectFormat, signal: AbortSignal | undefined): Promise<string | null> {
+    const odd = await oddEntry(this.path);
+    return odd === null ? this.#damage(format, signal) : `${odd} is neither a file nor a directory`;
+  }
+
   async #damage(format: ObjectFormat, signal: AbortSignal | undefined): Promise<string | null> {
+    this.#opening = format;
     try {
       const args = ['rev-parse', '--is-bare-repository', '--show-object-format'];
       const { stdout } = await this.#run(args, { signal });
@@ -319,20 +344,50 @@ export class LocalClone {
     }
   }
 
+  /** @throws GitError (`local-io`) when looking itself fails. */
+  async #looking<T>(look: () => Promise<T>): Promise<T> {
+    try {
+      return await look();
+    } catch (cause) {
+      const message = `the local clone ${this.path} cannot be used: ${(cause as Error).message}`;
+      throw new GitError('local-io', 'clone', message, { cause });
+    }
+  }
+
   async #create(identity: CloneIdentity, signal: AbortSignal | undefined): Promise<void> {
     this.#identity = null;
-    const init = ['init', '--bare', '--quiet', `--object-format=${identity.format}`];
     await this.#step('clone.clear', () => clearDirectory(this.path));
     await this.#step('clone.mark', () => writeMarker(this.path, identity, false));
-    await this.#step('clone.init', () => this.#run(init, { signal }));
+    await this.#step('clone.init', () => this.#init(identity, signal));
     this.#leftovers = false;
     this.#complete = false;
     this.#identity = identity;
   }
 
+  async #init({ format }: CloneIdentity, signal: AbortSignal | undefined): Promise<void> {
+    await this.#runUnseen(['init', '--bare', '--quiet', `--object-format=${format}`], { signal });
+    await this.#looking(() => writeFile(join(this.path, 'config'), cloneConfig(format)));
+  }
+
   #step<T>(step: DurableStep, action: () => Promise<T>): Promise<T> {
     return durably({ clock: this.#clock, emit: this.#emit }, step, {}, action);
   }
+}
+
+function damaged(operation: string, problem: string): GitError {
+  return new GitError('corrupt-local', operation, `the local clone is damaged: ${problem}`);
+}
+
+/** By us, or by somebody else: a machine that runs out of memory, for instance. */
+function wasKilled(error: GitError): boolean {
+  if (error.kind === 'deadline' || error.kind === 'aborted') return true;
+  const { cause } = error;
+  return cause instanceof GitExit && (cause.exitCode === null || tellsOfKill(cause.stderr));
+}
+
+/** Of a process that git had started. */
+function tellsOfKill(stderr: string): boolean {
+  return /died of signal|(?:index-pack|unpack-objects) failed/.test(stderr);
 }
 
 function isTooLarge(error: GitError): boolean {

@@ -53,6 +53,8 @@ export interface Repository {
   writeObjects(objects: readonly GitObject[], signal?: AbortSignal): Promise<void>;
   /** Sends the swaps, with the objects that the remote lacks. @throws GitError when the whole push failed or was cut off. */
   swapRefs(swaps: readonly RefSwap[], signal?: AbortSignal): Promise<ReadonlyMap<RefName, SwapVerdict>>;
+  /** Looks whether the local cache is whole. @throws GitError (`corrupt-local` when it needs `rebuild`) */
+  check(signal?: AbortSignal): Promise<void>;
   /** Throws the local cache away; what is needed must be fetched again. @throws GitError */
   rebuild(reason: string, signal?: AbortSignal): Promise<void>;
   /** Keeps the local cache small. @throws GitError */

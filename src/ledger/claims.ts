@@ -21,6 +21,7 @@ import { taskRef } from './names.ts';
 import type { Outbox, OutboxEntry } from './outbox.ts';
 import type { PushRequest } from './publisher.ts';
 import type { Candidate } from './selection.ts';
+import { SetAside } from './set-aside.ts';
 import type { SwapOutcome } from './settle.ts';
 import type { ClaimedState, FinishedState, WaitingState } from './state-codec.ts';
 import type { StateWriter, WrittenState } from './state-writer.ts';
@@ -67,6 +68,7 @@ export interface ClaimBookParts {
 export class ClaimBook {
   readonly #parts: ClaimBookParts;
   readonly #held = new Map<TaskId, HeldClaim>();
+  readonly #aside = new SetAside();
   readonly #everHeld = new Set<Oid>();
   /** Results that no push has settled yet; the durable copy is in the outbox. */
   readonly #unpublished = new Map<Oid, OutboxEntry>();
@@ -79,6 +81,11 @@ export class ClaimBook {
 
   get held(): ReadonlyMap<TaskId, HeldClaim> {
     return this.#held;
+  }
+
+  /** Whether the remote would lately not move the ref of this task: it is no use to try again now. */
+  isSetAside(id: TaskId): boolean {
+    return this.#aside.has(id, this.#parts.clock.monotonicMs());
   }
 
   get unpublishedCount(): number {
@@ -393,11 +400,14 @@ export class ClaimBook {
     step: SwapStep,
   ): Promise<SwapOutcome> {
     this.#parts.reader.remember(written.commit, written.state);
-    return this.#parts.push({
+    const outcome = await this.#parts.push({
       swap: { ref: taskRef(this.#parts.reader.namespace, id), from, to: written.commit.oid },
       objects: written.objects,
       step,
     });
+    if (outcome.kind === 'refused') this.#aside.add(id, this.#parts.clock.monotonicMs());
+    else this.#aside.forget(id);
+    return outcome;
   }
 
   #enter(

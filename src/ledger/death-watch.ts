@@ -39,6 +39,14 @@ export class DeathWatch {
     this.#watched = next;
   }
 
+  /**
+   * Starts to count again. For an observer whose own signs of life do not get through: those of the others may be held up
+   * by the same thing.
+   */
+  restart(): void {
+    this.#watched.clear();
+  }
+
   isDead(id: NodeId, ttlMs: number): boolean {
     const watched = this.#watched.get(id);
     if (!watched || this.#lastReadMs === null) return false;

@@ -233,10 +233,11 @@ export class Membership {
   }
 }
 
+/** A locked ref says nothing about what the host allows: it is waited for. */
 function refusal(outcome: Extract<SwapOutcome, { kind: 'refused' }>): Error {
   return outcome.lasting
     ? new RegistrationRefusedError(outcome.reason)
-    : new GitError('network', 'push', `the ref of this node could not be moved: ${outcome.reason}`);
+    : new GitError('locked', 'push', `the ref of this node could not be moved: ${outcome.reason}`);
 }
 
 /** The host refuses the node's ref: a matter of the namespace or of permissions. */

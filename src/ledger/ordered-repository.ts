@@ -78,6 +78,10 @@ export class OrderedRepository implements Repository {
     return this.#inner.writeObjects(objects, signal);
   }
 
+  check(signal?: AbortSignal): Promise<void> {
+    return this.#inner.check(signal);
+  }
+
   rebuild(reason: string, signal?: AbortSignal): Promise<void> {
     return this.#inner.rebuild(reason, signal);
   }

@@ -13,6 +13,7 @@
 import { GitError } from '../git/errors.ts';
 import type { GitObject } from '../git/objects.ts';
 import type { RefName } from '../git/oid.ts';
+import { tellsOfLock } from '../git/push-report.ts';
 import type { RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
@@ -78,6 +79,8 @@ export class Publisher {
   #running: Promise<void> | null = null;
   /** Monotonic starts of the pushes within the last minute. */
   #recentPushesMs: number[] = [];
+  /** Refs whose lock was told of. */
+  readonly #locked = new Set<RefName>();
   failedPushes = 0;
 
   /** @param parts.signal aborts everything, also what is under way: only for the last second of a shutdown. */
@@ -190,6 +193,7 @@ export class Publisher {
           settled_ms: this.#clock.wallMs(),
         });
         if (!outcome) continue;
+        this.#tellLock(request.swap.ref, outcome);
         this.#onSettled(request, outcome);
         request.resolve(outcome);
       }
@@ -199,6 +203,18 @@ export class Publisher {
       pushes,
       ms: Math.round(this.#clock.monotonicMs() - startedMs),
     });
+  }
+
+  /** Once, until the ref moves again. */
+  #tellLock(ref: RefName, outcome: SwapOutcome): void {
+    if (outcome.kind !== 'refused' || outcome.lasting) {
+      this.#locked.delete(ref);
+      return;
+    }
+    if (this.#locked.has(ref) || !tellsOfLock(outcome.reason)) return;
+    this.#locked.add(ref);
+    const remedy = `if no git runs in the repository on the host, remove the file ${ref}.lock in it, or packed-refs.lock`;
+    this.#emit('ref.locked', { ref, reason: outcome.reason, remedy });
   }
 
   #send(swaps: readonly RefSwap[], batch: readonly Pending[]): Promise<ReadonlyMap<RefName, SwapVerdict>> {

@@ -89,7 +89,9 @@ export type RecordOutcome =
   | { kind: 'recorded'; count: number; tip: Oid }
   | { kind: 'nothing' }
   /** The host does not let workers write the branch: results stay readable in their refs. */
-  | { kind: 'refused'; reason: string };
+  | { kind: 'refused'; reason: string }
+  /** The branch does not move for the moment, though nobody forbids it: mostly a lock. */
+  | { kind: 'locked' };
 
 export class Recorder {
   readonly #parts: RecorderParts;
@@ -114,13 +116,13 @@ export class Recorder {
         this.#parts.emit('result.recorded', { tasks: built.taskIds.length, commit: built.commit.oid });
         return { kind: 'recorded', count: built.taskIds.length, tip: built.commit.oid };
       }
-      if (outcome.kind === 'refused' && outcome.lasting) {
+      if (outcome.kind === 'refused') {
+        // The same tip again would bring the same answer. A later cycle looks anew.
+        if (!outcome.lasting) return { kind: 'locked' };
         this.#parts.emit('record.refused', { branch: current.branch, reason: outcome.reason });
         return { kind: 'refused', reason: outcome.reason };
       }
       this.#parts.emit('record.conflict', { branch: current.branch, round });
-      // The same tip again would bring the same answer. The next cycle looks anew.
-      if (outcome.kind === 'refused') return { kind: 'nothing' };
       // Somebody else may have recorded the same results: then nothing is left to do.
       current = await this.#parts.reader.refresh();
       if (round === MAX_REBUILDS) return { kind: 'nothing' };

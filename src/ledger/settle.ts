@@ -16,7 +16,10 @@ export type SwapOutcome =
   | { kind: 'won' }
   /** `current`: what the ref held when it was read, null when it was gone. */
   | { kind: 'lost'; current: Oid | null }
-  /** `lasting: false`: rejected again and again although the ref seems not to have moved; it may go through later. */
+  /**
+   * `lasting: false`: rejected again and again although the ref seems not to have moved, because of a lock file that a crash
+   * left, or a very slow disk; it may go through later.
+   */
   | { kind: 'refused'; reason: string; lasting: boolean };
 
 /** How often a swap that the remote rejected without having moved the ref (a lock, an old listing) is sent again. */
@@ -43,7 +46,7 @@ export async function settleSwaps(
 ): Promise<void> {
   let open = swaps.filter((swap) => !outcomes.has(swap.ref));
   let mustRead = options.readFirst;
-  const rejected = new Set<RefName>();
+  const rejected = new Map<RefName, string>();
   let refusal: SwapOutcome | null = null;
   for (let sent = 0; open.length > 0; ) {
     if (mustRead) {
@@ -67,8 +70,11 @@ export async function settleSwaps(
       return;
     }
     if (sent > MAX_RESENDS) {
-      const reason = `rejected ${sent} times although the ref did not move`;
-      for (const swap of open) outcomes.set(swap.ref, { kind: 'refused', reason, lasting: false });
+      for (const swap of open) {
+        const why = rejected.get(swap.ref) ?? 'no reason given';
+        const reason = `rejected ${sent} times although the ref did not move: ${why}`;
+        outcomes.set(swap.ref, { kind: 'refused', reason, lasting: false });
+      }
       return;
     }
     const verdicts = await options.send(open);
@@ -78,7 +84,7 @@ export async function settleSwaps(
       const verdict: SwapVerdict = verdicts.get(swap.ref) ?? { kind: 'unclear', reason: 'no answer for this ref' };
       if (verdict.kind === 'applied') outcomes.set(swap.ref, { kind: 'won' });
       else unclear.push(verdict.reason);
-      if (verdict.kind === 'rejected') rejected.add(swap.ref);
+      if (verdict.kind === 'rejected') rejected.set(swap.ref, verdict.reason);
       // Believed once the ref was read: an earlier copy of the request may have been let through.
       if (verdict.kind === 'refused' && open.length === 1) refusal = { ...verdict, lasting: true };
     }

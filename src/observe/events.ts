@@ -37,6 +37,12 @@ export const EVENTS = {
   'push.completed': { level: 'debug', message: 'Push completed' },
   'push.failed': { level: 'warn', message: 'Push failed' },
   'push.unclear': { level: 'warn', message: 'Push outcome unclear, reading back' },
+  'ref.locked': { level: 'warn', message: 'Repository keeps a ref locked' },
+  'remote.broken': {
+    level: 'error',
+    message: 'Repository has broken refs, nothing can be pushed until they are mended',
+  },
+  'remote.mended': { level: 'info', message: 'Repository takes pushes again' },
   'push.budget-wait': { level: 'debug', message: 'Push waits for the budget' },
 
   'task.claimed': { level: 'info', message: 'Task claimed' },

@@ -171,7 +171,7 @@ describe('a damaged clone', () => {
     rmSync(clone, { recursive: true });
     writeFileSync(clone, 'a file');
     await expect(test.repository.readObjects(wanted)).rejects.toBeInstanceOf(GitError);
-    await expect(open().repository.fetchRefs(['refs/heads/main'])).rejects.toMatchObject({ kind: 'local-io' });
+    await expect(open().repository.fetchRefs(['refs/heads/main'])).rejects.toMatchObject({ kind: 'occupied' });
     rmSync(clone);
     mkdirSync(clone);
     const fresh = open();

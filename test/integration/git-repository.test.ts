@@ -293,10 +293,10 @@ describe('CliRepository and its clone', () => {
     writeFileSync(dir.sub('clone/precious.txt'), 'mine');
     const { repository } = open();
     await expect(repository.fetchRefs(['refs/heads/main'])).rejects.toMatchObject({
-      kind: 'local-io',
+      kind: 'occupied',
       message: expect.stringContaining('DGRID_REPO_PATH') as string,
     });
-    await expect(repository.rebuild('test')).rejects.toMatchObject({ kind: 'local-io' });
+    await expect(repository.rebuild('test')).rejects.toMatchObject({ kind: 'occupied' });
     expect(readdirSync(dir.sub('clone'))).toEqual(['precious.txt']);
     // Listing needs no clone.
     expect((await repository.listRefs(['refs/heads/'])).refs.size).toBe(1);

@@ -119,6 +119,8 @@ export class SimRepository implements Repository {
     });
   }
 
+  async check(): Promise<void> {}
+
   async rebuild(): Promise<void> {
     await this.#disk();
     this.#local.clear();

@@ -68,6 +68,8 @@ export class MemoryRepository implements Repository {
     for (const object of objects) this.local.set(object.oid, object);
   }
 
+  async check(): Promise<void> {}
+
   async rebuild(): Promise<void> {
     this.local.clear();
   }

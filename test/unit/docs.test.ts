@@ -45,8 +45,9 @@ describe.each(PAGES.map((page) => [page.path, page] as const))('%s', (path, page
   });
 });
 
-/** Of Git, Node.js, npm and the system. */
+/** Of Git, Node.js, npm, the system, and our own tests. */
 const FOREIGN_VARIABLES = [
+  'DGRID_FAULT_SCALE',
   'GIT_AUTHOR_EMAIL',
   'GIT_AUTHOR_NAME',
   'GIT_COMMITTER_EMAIL',
@@ -54,6 +55,7 @@ const FOREIGN_VARIABLES = [
   'GIT_CONFIG_GLOBAL',
   'GIT_CONFIG_NOSYSTEM',
   'GIT_INDEX_FILE',
+  'GIT_PROTOCOL',
   'HTTP_PROXY',
   'HTTPS_PROXY',
   'NO_COLOR',

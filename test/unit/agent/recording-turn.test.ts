@@ -4,7 +4,14 @@ import { oid } from '../../../src/git/oid.ts';
 
 const tip = oid('1'.repeat(40));
 const turn = () =>
-  new RecordingTurn({ batchSize: 10, delayMs: 5_000, staggerMs: 1_000, refusedBaseMs: 60_000, refusedMaxMs: 200_000 });
+  new RecordingTurn({
+    batchSize: 10,
+    delayMs: 5_000,
+    staggerMs: 1_000,
+    refusedBaseMs: 60_000,
+    refusedMaxMs: 200_000,
+    lockedMs: 5_000,
+  });
 const base = { waiting: 1, oldestMs: 0, rank: 0, tip, hurry: false, nowMs: 0 };
 
 describe('recording turn', () => {
@@ -48,5 +55,14 @@ describe('recording turn', () => {
     t.accepted();
     t.refused(1_000_000);
     expect(t.isRefused(1_060_000)).toBe(false);
+  });
+
+  it('comes back soon to a branch that is locked, and does not take it for a refusal', () => {
+    const held = turn();
+    held.held(1_000);
+    expect(held.isRefused(1_000)).toBe(false);
+    expect(held.isDue({ ...base, hurry: true, nowMs: 5_999 })).toBe(false);
+    expect(held.nextLookMs(5_999)).toBe(1);
+    expect(held.isDue({ ...base, hurry: true, nowMs: 6_000 })).toBe(true);
   });
 });
