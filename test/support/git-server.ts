@@ -88,6 +88,10 @@ export class GitServer {
     return `http://${this.#address}:${this.#port}/${name}.git`;
   }
 
+  get port(): number {
+    return this.#port;
+  }
+
   repositoryPath(name: string): string {
     return join(this.root, `${name}.git`);
   }
