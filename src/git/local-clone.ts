@@ -27,7 +27,7 @@ import {
 } from './clone-directory.ts';
 import { cloneConfig, frameProblem, oddEntry } from './clone-frame.ts';
 import { GitError } from './errors.ts';
-import { exitError, type GitCommand, type GitOutput } from './git-command.ts';
+import { exitError, type GitCommand, GitExit, type GitOutput } from './git-command.ts';
 import type { CommandEnvironment, ConfigEntry } from './git-environment.ts';
 import { DamagedObjectError, parseObjectBatch } from './object-batch.ts';
 import type { GitObject } from './objects.ts';
@@ -296,7 +296,7 @@ export class LocalClone {
       secrets: given?.secrets ?? [],
     };
     try {
-      return await this.#command.run(args, {
+      const output = await this.#command.run(args, {
         cwd: '/',
         environment,
         deadlineMs: this.#deadlineMs,
@@ -304,8 +304,10 @@ export class LocalClone {
         ...(options.input ? { input: options.input } : {}),
         ...(options.anyExit ? { anyExit: true } : {}),
       });
+      if (tellsOfKill(output.stderr)) this.#leftovers = true;
+      return output;
     } catch (error) {
-      if (error instanceof GitError && (error.kind === 'deadline' || error.kind === 'aborted')) this.#leftovers = true;
+      if (error instanceof GitError && wasKilled(error)) this.#leftovers = true;
       throw error;
     }
   }
@@ -374,6 +376,18 @@ export class LocalClone {
 
 function damaged(operation: string, problem: string): GitError {
   return new GitError('corrupt-local', operation, `the local clone is damaged: ${problem}`);
+}
+
+/** By us, or by somebody else: a machine that runs out of memory, for instance. */
+function wasKilled(error: GitError): boolean {
+  if (error.kind === 'deadline' || error.kind === 'aborted') return true;
+  const { cause } = error;
+  return cause instanceof GitExit && (cause.exitCode === null || tellsOfKill(cause.stderr));
+}
+
+/** Of a process that git had started. */
+function tellsOfKill(stderr: string): boolean {
+  return /died of signal|(?:index-pack|unpack-objects) failed/.test(stderr);
 }
 
 function isTooLarge(error: GitError): boolean {

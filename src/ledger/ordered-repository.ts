@@ -78,12 +78,12 @@ export class OrderedRepository implements Repository {
     return this.#inner.writeObjects(objects, signal);
   }
 
-  rebuild(reason: string, signal?: AbortSignal): Promise<void> {
-    return this.#inner.rebuild(reason, signal);
-  }
-
   check(signal?: AbortSignal): Promise<void> {
     return this.#inner.check(signal);
+  }
+
+  rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+    return this.#inner.rebuild(reason, signal);
   }
 
   upkeep(signal?: AbortSignal): Promise<void> {

@@ -251,6 +251,6 @@ describe('an engine whose disk is full', () => {
 /** How many running containers have said this. */
 async function saying(engine: PrivateEngine, word: string): Promise<number> {
   const { body } = await engine.api<{ Id: string }[]>('GET', '/containers/json');
-  const logs = await Promise.all(body.map(({ Id }) => engine.api<unknown>('GET', `/containers/${Id}/logs?stdout=1`)));
+  const logs = await Promise.all(body.map(({ Id }) => engine.api('GET', `/containers/${Id}/logs?stdout=1`)));
   return logs.filter((answer) => String(answer.body).includes(word)).length;
 }

@@ -9,6 +9,8 @@ import { PrivateEngine } from '../support/engine.ts';
 import { EngineProxy } from '../support/engine-proxy.ts';
 import { git } from '../support/git.ts';
 import { GitServer } from '../support/git-server.ts';
+import { mustBeRight } from '../support/must-be-right.ts';
+import { ServerHistory } from '../support/oracle/server-history.ts';
 import { atScale } from '../support/scale.ts';
 import { TaskRepository } from '../support/task-repository.ts';
 import { makeTempDir, type TempDir } from '../support/temp.ts';
@@ -83,6 +85,7 @@ interface Hang {
 /** Lets an engine hang while tasks run, end, and pass their limits; then lets it come back. */
 async function hangsAndReturns({ name, begin, end, host, callTimeoutS }: Hang): Promise<void> {
   const repo = new TaskRepository(await server.createRepository(name));
+  const history = await ServerHistory.install(repo.path);
   await repo.queue({
     fails: { script: 'echo begin; sleep 3; echo end; exit 3' },
     outlives: { script: 'echo begin; sleep 14; echo end' },
@@ -148,6 +151,7 @@ async function hangsAndReturns({ name, begin, end, host, callTimeoutS }: Hang): 
   ]);
   expect(await worker.stop()).toBe(0);
   expect(worker.entries('worker.summary')[0]).toMatchObject({ results_dropped: 0 });
+  await mustBeRight(history, [worker]);
 }
 
 async function containersOf(node: string): Promise<number> {

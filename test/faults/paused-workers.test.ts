@@ -9,10 +9,8 @@ import { systemClock } from '../../src/runtime.ts';
 import { PrivateEngine } from '../support/engine.ts';
 import { git } from '../support/git.ts';
 import { GitServer } from '../support/git-server.ts';
-import type { Figures } from '../support/oracle/figures.ts';
-import { judge } from '../support/oracle/judge.ts';
+import { mustBeRight } from '../support/must-be-right.ts';
 import { ServerHistory } from '../support/oracle/server-history.ts';
-import { WorkerHistory } from '../support/oracle/worker-history.ts';
 import { allProcesses } from '../support/processes.ts';
 import { atScale } from '../support/scale.ts';
 import { TaskRepository } from '../support/task-repository.ts';
@@ -141,15 +139,6 @@ async function recordsAdded(repo: TaskRepository): Promise<number> {
     'tasks/failed',
   ];
   return (await git(repo.path, added)).split('\n').filter((line) => line.endsWith('.json')).length;
-}
-
-/** Everything that ever happened to the grid, by the oracle's rules. @throws AssertionError that names what is wrong */
-async function mustBeRight(history: ServerHistory, workers: readonly WorkerProcess[]): Promise<Figures> {
-  const said = new WorkerHistory();
-  for (const worker of workers) said.take(worker.name, worker.log);
-  const { figures, violations } = await judge(history, said, { settled: true });
-  expect(violations).toEqual([]);
-  return figures;
 }
 
 const after = (entries: readonly LogEntry[], timeMs: number) =>

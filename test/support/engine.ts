@@ -179,13 +179,16 @@ export class PrivateEngine {
   }
 
   /**
-   * What containers leave on this machine outside of the engine's own list: processes that hold them, and mounts. A layer
-   * that a daemon was just making when it was killed stays mounted, and is no container's.
+   * What containers leave on this machine outside of the engine's own list: the processes that hold them, and what they
+   * keep in memory. Layers and network namespaces are not counted: a daemon that is killed while it makes one forgets
+   * it, and offers nobody a way to remove it.
    */
   async remains(): Promise<string[]> {
-    const shims = await this.#processes('containerd-shim');
-    const mounts = (await this.#mounts()).filter((path) => path !== this.dataRoot && !path.endsWith('-init/merged'));
-    return [...shims.map((pid) => `process ${pid}`), ...mounts];
+    const shims = (await this.#processes('containerd-shim')).map(async (pid) => {
+      const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+      return `shim of ${/\0-id\0([^\0]*)/.exec(line)?.[1] ?? `process ${pid}`}`;
+    });
+    return [...(await Promise.all(shims)), ...(await this.#mounts('tmpfs'))];
   }
 
   #path(name: string): string {
@@ -281,9 +284,11 @@ export class PrivateEngine {
   }
 
   /** In the order in which they were made. */
-  async #mounts(): Promise<string[]> {
-    const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '');
-    return mounts.filter((path) => path.startsWith(`${this.directory}/`));
+  async #mounts(type?: string): Promise<string[]> {
+    const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' '));
+    return mounts.flatMap(([, path = '', its]) =>
+      path.startsWith(`${this.directory}/`) && (type === undefined || type === its) ? [path] : [],
+    );
   }
 
   async #unmountAll(): Promise<void> {

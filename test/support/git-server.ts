@@ -22,6 +22,8 @@ export interface GitRequest {
   method: string;
   /** Path without the query. */
   path: string;
+  /** What it is for: `git-upload-pack` or `git-receive-pack`, of `info-refs` too. */
+  service: string;
   headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Decompressed. */
   body: Buffer;
@@ -170,6 +172,7 @@ export class GitServer {
       kind,
       method: request.method ?? 'GET',
       path: url.pathname,
+      service: url.searchParams.get('service') ?? basename(url.pathname),
       headers: request.headers,
       body,
       number: this.counts[kind],
