@@ -1,7 +1,7 @@
 /** The repository: can it be reached and read, is the branch there, what does looking at it cost, what lies about in it? */
 import type { Settings } from '../config/settings.ts';
 import type { CliRepository } from '../git/cli-repository.ts';
-import { GitError } from '../git/errors.ts';
+import { GitError, type GitErrorKind } from '../git/errors.ts';
 import { parseCommit } from '../git/objects.ts';
 import { type Oid, type RefName, refName } from '../git/oid.ts';
 import { findNamespace, NAMESPACES, type Namespace, namespaceOf, parseLedgerRef } from '../ledger/names.ts';
@@ -39,24 +39,24 @@ export async function checkRemote(repository: CliRepository, { git, refNamespace
 }
 
 function unreadable(error: unknown): CheckResult {
-  switch (error instanceof GitError ? error.kind : 'unknown') {
-    case 'auth':
-    case 'not-found': {
-      const remedy =
-        'check DGRID_REPO_URL and the credentials (GIT_TOKEN, GIT_TOKEN_FILE, GIT_SSH_KEY_FILE, GIT_CREDENTIAL_HELPER)';
-      return broken('repository', error, remedy);
-    }
-    case 'corrupt-remote':
-      // Its text says which ref, and how to mend it.
-      return broken('repository', error, 'mend the repository on the host, see docs/git-server.md');
-    case 'occupied':
-      return broken('repository', error, 'set DGRID_REPO_PATH to another directory, or empty it');
-    default: {
-      const remedy = 'check DGRID_REPO_URL and the way to the host: name resolution, proxy, firewall';
-      return broken('repository', error, remedy);
-    }
-  }
+  const remedy = error instanceof GitError ? REMEDIES[error.kind] : undefined;
+  return broken(
+    'repository',
+    error,
+    remedy ?? 'check DGRID_REPO_URL and the way to the host: name resolution, proxy, firewall',
+  );
 }
+
+const CREDENTIALS =
+  'check DGRID_REPO_URL and the credentials (GIT_TOKEN, GIT_TOKEN_FILE, GIT_SSH_KEY_FILE, GIT_CREDENTIAL_HELPER)';
+const REMEDIES: Readonly<Partial<Record<GitErrorKind, string>>> = {
+  auth: CREDENTIALS,
+  'not-found': CREDENTIALS,
+  // Its text says which ref, and how to mend it.
+  'corrupt-remote': 'mend the repository on the host, see docs/git-server.md',
+  occupied: 'set DGRID_REPO_PATH to another directory, or empty it',
+  'local-io': 'make room on this machine, or make the clone (DGRID_REPO_PATH) writable',
+};
 
 /** What every look at the repository receives. Pure. */
 export function judgeListing(refs: ReadonlyMap<RefName, Oid>, pullIntervalMs: number): CheckResult {

@@ -203,13 +203,13 @@ class Life {
     if (count <= 0) return;
     const tasks = Array.from({ length: count }, () => drawTask(this.#random, (this.#submitted += 1), engine));
     await repository.queue(Object.fromEntries(tasks.map(({ file, id }) => [id, file])));
-    for (const { id, kind, then } of tasks) {
+    for (const { id, kind, next } of tasks) {
       count1(this.kinds, kind);
-      if (!then) continue;
+      if (!next) continue;
       const afterwards: Promise<void> = systemClock
-        .sleep(then.afterMs)
-        .then(() => this.#act(id, then.act))
-        .catch((error: unknown) => void this.complaints.push(`${then.act} ${id}: ${String(error)}`))
+        .sleep(next.afterMs)
+        .then(() => this.#act(id, next.act))
+        .catch((error: unknown) => void this.complaints.push(`${next.act} ${id}: ${String(error)}`))
         .finally(() => this.#afterwards.delete(afterwards));
       this.#afterwards.add(afterwards);
     }

@@ -7,7 +7,7 @@ export interface DrawnTask {
   /** The task file. */
   file: object;
   /** What a person does to it after it was queued; null: nothing. */
-  then: { act: 'cancel' | 'withdraw'; afterMs: number } | null;
+  next: { act: 'cancel' | 'withdraw'; afterMs: number } | null;
 }
 
 interface TaskKind {
@@ -48,8 +48,8 @@ export function drawTask(random: SeededRandom, number: number, engine: 'stub' | 
   const kind = drawKind(random);
   const id = `t${String(number).padStart(7, '0')}`;
   const file = { task_id: id, script: kind.script[engine], priority: random.pick(PRIORITIES), ...kind.fields };
-  const then = kind.act ? { act: kind.act, afterMs: random.below(LONGEST_WAIT_MS) } : null;
-  return { id, kind: kind.name, file, then };
+  const next = kind.act ? { act: kind.act, afterMs: random.below(LONGEST_WAIT_MS) } : null;
+  return { id, kind: kind.name, file, next };
 }
 
 function drawKind(random: SeededRandom): TaskKind {

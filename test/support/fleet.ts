@@ -15,6 +15,8 @@ export class Fleet {
   readonly #workers = new Map<string, WorkerProcess>();
   readonly #ready = new Set<WorkerProcess>();
   kills = 0;
+  /** How long a worker took last from its start until it worked: what this machine can do just now. */
+  lastStartMs = 0;
 
   private constructor(names: readonly string[], startWorker: StartWorker) {
     this.names = names;
@@ -75,8 +77,12 @@ export class Fleet {
   }
 
   #start(name: string): void {
+    const startedMs = performance.now();
     const worker: WorkerProcess = this.#startWorker(name, (entry) => {
-      if (entry.event === 'worker.ready') this.#ready.add(worker);
+      if (entry.event === 'worker.ready') {
+        this.#ready.add(worker);
+        this.lastStartMs = performance.now() - startedMs;
+      }
       this.history.take(name, [entry]);
     });
     this.#workers.set(name, worker);

@@ -58,6 +58,8 @@ export class GitServer {
   /** Asked before each request that passed authentication. */
   onRequest: Interceptor | null = null;
   auth: { user: string; token: string } | null;
+  /** Does not tell Git which protocol the client asked for, as a proxy that drops the header. */
+  withoutProtocol = false;
   readonly #dispose: () => void;
   readonly #sockets = new Set<Socket>();
   readonly #address: string;
@@ -205,7 +207,7 @@ export class GitServer {
   }
 
   #backend(request: IncomingMessage, url: URL, body: Buffer, pathInfo: string): Promise<Answer> {
-    const protocol = request.headers['git-protocol'];
+    const protocol = this.withoutProtocol ? undefined : request.headers['git-protocol'];
     const child = spawn('git', ['http-backend'], {
       env: hermeticEnv(this.root, {
         GIT_PROJECT_ROOT: this.root,
