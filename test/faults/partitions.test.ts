@@ -20,7 +20,8 @@ import type { LogEntry, WorkerProcess } from '../support/worker-process.ts';
 
 const CUTS = atScale(1, 50);
 const TTL_S = 6;
-const STEP_MS = 60_000;
+/** A busy machine is slow, and that is no fault. */
+const STEP_MS = 120_000;
 const LOSS_PERCENT = 30;
 const LOSSY_TASKS = atScale(2, 40);
 
@@ -109,7 +110,7 @@ class Grid {
   }
 }
 
-const QUICK = { HEARTBEAT_INTERVAL: '1', NODE_TTL: String(TTL_S), GIT_COMMAND_TIMEOUT: '2', RETRY_ATTEMPTS: '2' };
+const QUICK = { HEARTBEAT_INTERVAL: '1', NODE_TTL: String(TTL_S), GIT_COMMAND_TIMEOUT: '5', RETRY_ATTEMPTS: '1' };
 
 // Most of each is waiting.
 describe.concurrent('a network', { timeout: atScale(150_000, 3_600_000) }, () => {
@@ -152,13 +153,13 @@ describe.concurrent('a network', { timeout: atScale(150_000, 3_600_000) }, () =>
     const grid = await Grid.start('observer', QUICK, []);
     for (let round = 0; round < CUTS; round += 1) {
       const task = `seen${round}`;
-      await grid.repo.queue({ [task]: { script: `sleep ${TTL_S * 2500}` } });
+      await grid.repo.queue({ [task]: { script: `sleep ${TTL_S * 3000}` } });
       const at = await grid.started(task, 1);
       const observer = grid.workers[1 - at] as WorkerProcess;
       const failed = observer.entries('poll.failed').length;
       grid.islands[1 - at]?.cut();
       await systemClock.sleep(TTL_S * 1500);
-      expect(observer.entries('poll.failed').length).toBeGreaterThan(failed);
+      await until('the cut to be felt', () => observer.entries('poll.failed').length > failed, STEP_MS);
       grid.islands[1 - at]?.join();
       await grid.settled();
       expect(await grid.repo.record(task)).toMatchObject({ attempt: 1, status: 'success' });
