@@ -6,12 +6,12 @@ cd "$(dirname "$0")/.."
 . scripts/setup.sh
 
 if is_root_on_debian; then
-  install_packages docker.io busybox-static openssh-server debootstrap e2fsprogs util-linux ca-certificates git
+  install_packages docker.io busybox-static openssh-server debootstrap e2fsprogs util-linux ca-certificates git strace iproute2 nftables
   command -v docker >/dev/null || install_packages docker-cli
 else
   [ "$(id -u)" = 0 ] || fail "The full tests start container engines and mount file systems of their own, so they need root.
 Without root, run the unit tests: npm test"
-  for tool in dockerd busybox sshd debootstrap mkfs.ext4 setsid git; do
+  for tool in dockerd busybox sshd debootstrap mkfs.ext4 setsid git strace ip nft; do
     command -v "$tool" >/dev/null || fail "$tool is missing: install it (on Debian and Ubuntu this script does it by itself)"
   done
 fi

@@ -94,7 +94,9 @@ const CHECKS: readonly { name: string; command: readonly string[] }[] = [
   },
 ];
 
-const CHECK_LIMIT_MS = 600_000;
+/** A guard that is gone can make a loop endless. */
+const CHECK_LIMIT_MS = 240_000;
+const CHECK_MEMORY_MIB = 2_048;
 const COPIED = ['src', 'test', 'scripts', 'bin', 'package.json', 'tsconfig.json', 'vitest.config.ts'];
 
 const { values } = parseArgs({ options: { guard: { type: 'string' } } });
@@ -150,7 +152,9 @@ async function noticedBy(): Promise<string[]> {
 function failureOf([program = '', ...args]: readonly string[]): Promise<string | null> {
   const path = program === 'node' ? process.execPath : join(copy, program);
   return new Promise((resolve) => {
-    execFile(path, args, { cwd: copy, timeout: CHECK_LIMIT_MS, maxBuffer: 2 ** 28 }, (error, stdout) => {
+    const env = { ...process.env, NODE_OPTIONS: `--max-old-space-size=${CHECK_MEMORY_MIB}` };
+    const limits = { timeout: CHECK_LIMIT_MS, killSignal: 'SIGKILL', maxBuffer: 2 ** 28 } as const;
+    execFile(path, args, { cwd: copy, env, ...limits }, (error, stdout) => {
       if (!error) resolve(null);
       else resolve(summaryOf(stdout) || error.message.split('\n')[0] || 'failed');
     });

@@ -24,6 +24,8 @@ import type { Gate } from './gate.ts';
 
 /** Cleaning that freed too little is not tried again in every cycle. */
 const HEAL_PAUSE_MS = 300_000;
+/** Before another container is tried on an engine whose disk was full. */
+const FULL_PAUSE_MS = 15_000;
 /** An engine that takes longer to answer is waited for beside the cycle, and nothing is claimed meanwhile. */
 const ENGINE_PATIENCE_MS = 3_000;
 const AWAY_PATIENCE_MS = 1_000;
@@ -72,6 +74,8 @@ export class HealthKeeper {
   #reconcileIsDue = false;
   /** The engine would not remove something. */
   #isRefused = false;
+  /** Until then the engine is not believed to have room, although it answers. */
+  #fullUntilMs = Number.NEGATIVE_INFINITY;
   /** That the engine is away was told, and not yet that it is back. */
   #toldAway = false;
 
@@ -122,7 +126,12 @@ export class HealthKeeper {
 
   engineTrouble(error: ExecutorError): void {
     this.#reconcileIsDue = true;
+    if (error.kind === 'engine-full') this.#fullUntilMs = this.#parts.clock.monotonicMs() + FULL_PAUSE_MS;
     if (error.kind !== 'engine-error') this.#engineAway(error);
+  }
+
+  get #isFull(): boolean {
+    return this.#parts.clock.monotonicMs() < this.#fullUntilMs;
   }
 
   #engineAway(error: Error): void {
@@ -195,6 +204,8 @@ export class HealthKeeper {
       this.#engine = info;
       this.#dataRoot = await this.#visible(info.dataRoot);
       onDataRoot(this.#dataRoot);
+      // It answers; but the next container would fail like the last one.
+      if (this.#isFull) return 'the disk under the container engine is full, read-only or broken';
       gate.open('engine');
       this.#toldAway = false;
       if (isNews) emit('engine.ready', { engine: info.name, version: info.version, cgroup: info.cgroupVersion });
@@ -237,7 +248,7 @@ export class HealthKeeper {
     for (const transition of decision.transitions) emit(...eventOfTransition(transition));
     this.#admission = decision.state;
     const sinceMs = clock.monotonicMs() - this.#healedAtMs;
-    if (diskIsLow && sinceMs >= HEAL_PAUSE_MS) {
+    if ((diskIsLow || this.#isFull) && sinceMs >= HEAL_PAUSE_MS) {
       this.#healedAtMs = clock.monotonicMs();
       await healer.heal();
       this.#reading = await sensors.read(paths);

@@ -23,7 +23,12 @@ const RETRY_BASE_MS = 2_000;
 const RETRY_MAX_MS = 300_000;
 /** Before a task is offered again that this machine could not run for reasons of its own. */
 const ENGINE_TROUBLE_DELAY_MS = 5_000;
-const ENGINE_TROUBLE_KINDS: ReadonlySet<string> = new Set(['engine-unavailable', 'engine-timeout', 'engine-error']);
+const ENGINE_TROUBLE_KINDS: ReadonlySet<string> = new Set([
+  'engine-unavailable',
+  'engine-timeout',
+  'engine-full',
+  'engine-error',
+]);
 
 export interface RunDefaults {
   image: string;

@@ -128,6 +128,8 @@ export const EXECUTOR_ERROR_KINDS = [
   'engine-unavailable',
   /** It accepted the call and did not answer within the deadline. */
   'engine-timeout',
+  /** The disk under the engine is full, read-only or broken: no container can be made here now, of whatever task. */
+  'engine-full',
   'image-unavailable',
   /** The image is not on the operator's list, or a limit is above the cap. */
   'rejected',

@@ -9,6 +9,7 @@ import type { Emit } from '../observe/events.ts';
 import { withRetry } from '../retry.ts';
 import type { Clock, RandomFraction } from '../runtime.ts';
 import { BrokenRefs, explainBrokenListing, objectRefused, refsBlamed } from './broken-refs.ts';
+import { parseFetchCapabilities, parsePushCapabilities, type RemoteCapabilities } from './capabilities.ts';
 import type { CloneIdentity } from './clone-directory.ts';
 import { CoolDown } from './cool-down.ts';
 import { remoteAccess } from './credentials.ts';
@@ -142,6 +143,23 @@ export class CliRepository implements Repository {
     await this.#clone.check(signal);
   }
 
+  /** What the remote says it can do. @param probe a ref that does not exist. @throws GitError */
+  async capabilities(probe: RefName, signal?: AbortSignal): Promise<RemoteCapabilities> {
+    await this.#ensureClone(signal);
+    const { stderr } = await this.#listOnce([], true, signal);
+    const access = await remoteAccess(this.address, this.#options.settings);
+    const asked = await this.#clone.run(
+      ['push', '--dry-run', '--porcelain', '--no-verify', '--', REMOTE, `:${probe}`],
+      {
+        environment: { ...access, variables: { ...access.variables, GIT_TRACE_PACKET: '1' } },
+        config: [[`remote.${REMOTE}.url`, this.address.url]],
+        signal,
+        anyExit: true,
+      },
+    );
+    return { fetch: parseFetchCapabilities(stderr), push: parsePushCapabilities(asked.stderr) };
+  }
+
   /** Throws the clone away and makes an empty one; what is needed must be fetched again. @throws GitError */
   async rebuild(reason: string, signal?: AbortSignal): Promise<void> {
     await this.#clone.create(await this.#identity(signal), reason, signal);
@@ -227,7 +245,9 @@ export class CliRepository implements Repository {
         } else if (error.kind === 'corrupt-local' && isNameConflict(error)) {
           // A directory has taken the place of a ref, or the other way round. The mirror is only a mirror.
           await this.#clone.forget((await this.#clone.mirrored(signal)).keys(), signal);
-        } else if (error.kind !== 'corrupt-local' || !isOvertaken(error)) throw explainBrokenListing(error);
+        } else if (error.kind !== 'corrupt-local' || !isOvertaken(error)) {
+          throw explainBrokenListing(error);
+        }
         // A push keeps the mirror up to date as well. What it moved or locked just now it has moved by the next round;
         // a lock that stays is damage.
       }
@@ -271,15 +291,15 @@ export class CliRepository implements Repository {
     return verdicts;
   }
 
+  async #refsAt(id: string, signal: AbortSignal | undefined): Promise<RefName[]> {
+    const { refs } = await this.#list(['refs/'], signal);
+    return [...refs].filter(([, held]) => held === id).map(([ref]) => ref);
+  }
+
   async #access(): Promise<CommandEnvironment> {
     const access = await remoteAccess(this.address, this.#options.settings);
     if (this.address.transport !== 'http') return access;
     return { ...access, variables: { ...access.variables, ...HTTP_TRACE_VARIABLES } };
-  }
-
-  async #refsAt(id: string, signal: AbortSignal | undefined): Promise<RefName[]> {
-    const { refs } = await this.#list(['refs/'], signal);
-    return [...refs].filter(([, held]) => held === id).map(([ref]) => ref);
   }
 
   async #ensureClone(signal: AbortSignal | undefined): Promise<void> {

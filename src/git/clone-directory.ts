@@ -58,10 +58,7 @@ export async function inspectDirectory(path: string): Promise<DirectoryState> {
   });
 }
 
-/**
- * An empty directory but for a marker that was there.
- * @throws GitError (`occupied` when the directory is not ours, or `local-io`)
- */
+/** An empty directory but for a marker that was there. @throws GitError (`occupied` when it is not ours, or `local-io`) */
 export async function clearDirectory(path: string): Promise<void> {
   const state = await inspectDirectory(path);
   if (state.kind === 'foreign') {

@@ -27,7 +27,7 @@ import {
 } from './clone-directory.ts';
 import { cloneConfig, frameProblem, oddEntry } from './clone-frame.ts';
 import { GitError } from './errors.ts';
-import { exitError, type GitCommand, type GitOutput } from './git-command.ts';
+import { exitError, type GitCommand, GitExit, type GitOutput } from './git-command.ts';
 import type { CommandEnvironment, ConfigEntry } from './git-environment.ts';
 import { DamagedObjectError, parseObjectBatch } from './object-batch.ts';
 import type { GitObject } from './objects.ts';
@@ -296,7 +296,7 @@ export class LocalClone {
       secrets: given?.secrets ?? [],
     };
     try {
-      return await this.#command.run(args, {
+      const output = await this.#command.run(args, {
         cwd: '/',
         environment,
         deadlineMs: this.#deadlineMs,
@@ -304,8 +304,10 @@ export class LocalClone {
         ...(options.input ? { input: options.input } : {}),
         ...(options.anyExit ? { anyExit: true } : {}),
       });
+      if (tellsOfKill(output.stderr)) this.#leftovers = true;
+      return output;
     } catch (error) {
-      if (error instanceof GitError && (error.kind === 'deadline' || error.kind === 'aborted')) this.#leftovers = true;
+      if (error instanceof GitError && wasKilled(error)) this.#leftovers = true;
       throw error;
     }
   }
@@ -354,16 +356,17 @@ export class LocalClone {
 
   async #create(identity: CloneIdentity, signal: AbortSignal | undefined): Promise<void> {
     this.#identity = null;
-    const init = ['init', '--bare', '--quiet', `--object-format=${identity.format}`];
     await this.#step('clone.clear', () => clearDirectory(this.path));
     await this.#step('clone.mark', () => writeMarker(this.path, identity, false));
-    await this.#step('clone.init', async () => {
-      await this.#runUnseen(init, { signal });
-      await this.#looking(() => writeFile(join(this.path, 'config'), cloneConfig(identity.format)));
-    });
+    await this.#step('clone.init', () => this.#init(identity, signal));
     this.#leftovers = false;
     this.#complete = false;
     this.#identity = identity;
+  }
+
+  async #init({ format }: CloneIdentity, signal: AbortSignal | undefined): Promise<void> {
+    await this.#runUnseen(['init', '--bare', '--quiet', `--object-format=${format}`], { signal });
+    await this.#looking(() => writeFile(join(this.path, 'config'), cloneConfig(format)));
   }
 
   #step<T>(step: DurableStep, action: () => Promise<T>): Promise<T> {
@@ -373,6 +376,18 @@ export class LocalClone {
 
 function damaged(operation: string, problem: string): GitError {
   return new GitError('corrupt-local', operation, `the local clone is damaged: ${problem}`);
+}
+
+/** By us, or by somebody else: a machine that runs out of memory, for instance. */
+function wasKilled(error: GitError): boolean {
+  if (error.kind === 'deadline' || error.kind === 'aborted') return true;
+  const { cause } = error;
+  return cause instanceof GitExit && (cause.exitCode === null || tellsOfKill(cause.stderr));
+}
+
+/** Of a process that git had started. */
+function tellsOfKill(stderr: string): boolean {
+  return /died of signal|(?:index-pack|unpack-objects) failed/.test(stderr);
 }
 
 function isTooLarge(error: GitError): boolean {

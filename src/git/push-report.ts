@@ -9,6 +9,14 @@ import type { SwapVerdict } from './repository.ts';
 const MOVED =
   /stale info|fetch first|needs force|already exists|cannot lock ref|unable to lock|failed to (?:lock|update ref)|incorrect old value|but expected|non-matching old/i;
 
+/** The other side's words for a ref that somebody holds the lock of. */
+const LOCKED = /cannot lock ref|unable to lock|failed to (?:lock|update ref)/i;
+
+/** Whether the reason of a rejection is a lock, and not that the ref has moved. */
+export function tellsOfLock(reason: string): boolean {
+  return LOCKED.test(reason);
+}
+
 /** The host will not, however often it is asked. */
 const FORBIDDEN =
   /hook declined|hidden ref|protected|funny refname|\bden(?:y|ied|ying)\b|prohibited|not (?:permitted|allowed)|permission|forbidden|policy|quota|read[- ]only|archived|does not support|non-fast-forward|currently checked out|refusing|\bGH\d{3}\b/i;

@@ -234,9 +234,10 @@ export class Membership {
 }
 
 /** A locked ref says nothing about what the host allows: it is waited for. */
-function refusal(outcome: { reason: string; lasting: boolean }): Error {
-  if (outcome.lasting) return new RegistrationRefusedError(outcome.reason);
-  return new GitError('locked', 'push', `the ref of this node is kept locked in the repository: ${outcome.reason}`);
+function refusal(outcome: Extract<SwapOutcome, { kind: 'refused' }>): Error {
+  return outcome.lasting
+    ? new RegistrationRefusedError(outcome.reason)
+    : new GitError('locked', 'push', `the ref of this node could not be moved: ${outcome.reason}`);
 }
 
 /** The host refuses the node's ref: a matter of the namespace or of permissions. */

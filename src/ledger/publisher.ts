@@ -13,6 +13,7 @@
 import { GitError } from '../git/errors.ts';
 import type { GitObject } from '../git/objects.ts';
 import type { RefName } from '../git/oid.ts';
+import { tellsOfLock } from '../git/push-report.ts';
 import type { RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
@@ -204,23 +205,23 @@ export class Publisher {
     });
   }
 
-  #send(swaps: readonly RefSwap[], batch: readonly Pending[]): Promise<ReadonlyMap<RefName, SwapVerdict>> {
-    const refs = new Set(swaps.map(({ ref }) => ref));
-    const steps = batch.flatMap(({ swap, step }) => (refs.has(swap.ref) ? [step] : []));
-    const parts = { clock: this.#clock, emit: this.#emit };
-    return durably(parts, steps, { swaps: swaps.length }, () => this.#repository.swapRefs(swaps, this.#signal));
-  }
-
   /** Once, until the ref moves again. */
   #tellLock(ref: RefName, outcome: SwapOutcome): void {
     if (outcome.kind !== 'refused' || outcome.lasting) {
       this.#locked.delete(ref);
       return;
     }
-    if (this.#locked.has(ref)) return;
+    if (this.#locked.has(ref) || !tellsOfLock(outcome.reason)) return;
     this.#locked.add(ref);
     const remedy = `if no git runs in the repository on the host, remove the file ${ref}.lock in it, or packed-refs.lock`;
     this.#emit('ref.locked', { ref, reason: outcome.reason, remedy });
+  }
+
+  #send(swaps: readonly RefSwap[], batch: readonly Pending[]): Promise<ReadonlyMap<RefName, SwapVerdict>> {
+    const refs = new Set(swaps.map(({ ref }) => ref));
+    const steps = batch.flatMap(({ swap, step }) => (refs.has(swap.ref) ? [step] : []));
+    const parts = { clock: this.#clock, emit: this.#emit };
+    return durably(parts, steps, { swaps: swaps.length }, () => this.#repository.swapRefs(swaps, this.#signal));
   }
 
   async #waitForBudget(): Promise<void> {

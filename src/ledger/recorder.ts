@@ -90,7 +90,7 @@ export type RecordOutcome =
   | { kind: 'nothing' }
   /** The host does not let workers write the branch: results stay readable in their refs. */
   | { kind: 'refused'; reason: string }
-  /** Somebody keeps the branch locked. */
+  /** The branch does not move for the moment, though nobody forbids it: mostly a lock. */
   | { kind: 'locked' };
 
 export class Recorder {
@@ -117,6 +117,7 @@ export class Recorder {
         return { kind: 'recorded', count: built.taskIds.length, tip: built.commit.oid };
       }
       if (outcome.kind === 'refused') {
+        // The same tip again would bring the same answer. A later cycle looks anew.
         if (!outcome.lasting) return { kind: 'locked' };
         this.#parts.emit('record.refused', { branch: current.branch, reason: outcome.reason });
         return { kind: 'refused', reason: outcome.reason };

@@ -17,8 +17,8 @@ export type SwapOutcome =
   /** `current`: what the ref held when it was read, null when it was gone. */
   | { kind: 'lost'; current: Oid | null }
   /**
-   * `lasting: false`: rejected again and again although the ref seems not to have moved. It is kept locked, by a lock file
-   * that a crash left or a disk that is very slow, or the listings lag behind; it may go through later.
+   * `lasting: false`: rejected again and again although the ref seems not to have moved, because of a lock file that a crash
+   * left, or a very slow disk; it may go through later.
    */
   | { kind: 'refused'; reason: string; lasting: boolean };
 
@@ -46,7 +46,6 @@ export async function settleSwaps(
 ): Promise<void> {
   let open = swaps.filter((swap) => !outcomes.has(swap.ref));
   let mustRead = options.readFirst;
-  /** Why the last try of each was rejected. */
   const rejected = new Map<RefName, string>();
   let refusal: SwapOutcome | null = null;
   for (let sent = 0; open.length > 0; ) {
@@ -72,7 +71,8 @@ export async function settleSwaps(
     }
     if (sent > MAX_RESENDS) {
       for (const swap of open) {
-        const reason = `rejected ${sent} times although the ref did not move: ${rejected.get(swap.ref) ?? 'no reason given'}`;
+        const why = rejected.get(swap.ref) ?? 'no reason given';
+        const reason = `rejected ${sent} times although the ref did not move: ${why}`;
         outcomes.set(swap.ref, { kind: 'refused', reason, lasting: false });
       }
       return;

@@ -38,6 +38,8 @@ const CHOSEN = Array.from({ length: COUNT }, (_, at) => ALL[(OFFSET + 7 * at) % 
 
 let dir: TempDir;
 const recoveredMs: number[] = [];
+/** Of 401 lines each, by an engine whose disk was full for a part of the time. */
+const keptLines: number[] = [];
 const seen = { outbox: 0, polls: 0, pushes: 0, state: 0 };
 
 beforeAll(() => {
@@ -47,7 +49,8 @@ afterAll(() => {
   console.info(
     `full disks: ${recoveredMs.length} times short (clone and state directory, from number ${OFFSET}), ` +
       `${seen.outbox} results not saved, ${seen.state} pauses for the state directory, ${seen.polls} polls and ` +
-      `${seen.pushes} pushes failed, slowest recovery ${Math.round(Math.max(0, ...recoveredMs))} ms`,
+      `${seen.pushes} pushes failed, slowest recovery ${Math.round(Math.max(0, ...recoveredMs))} ms; ` +
+      `lines of 401 that the engine kept with a full disk and no worker: ${keptLines.join(', ')}`,
   );
   dir.remove();
 });
@@ -171,7 +174,7 @@ describe('an engine whose disk is full', () => {
   const TALK = `i=0; while [ $i -lt ${LINES} ]; do echo "line $i"; i=$((i+1)); [ $((i % 40)) -eq 0 ] && sleep 0.3; done; exit 0`;
   const spoken = Array.from({ length: LINES }, (_, at) => `line ${at}\n`).join('');
 
-  it.each(['before the claim', 'while a task runs'] as const)(
+  it.each(['before the claim', 'while a task runs', 'while the worker is away'] as const)(
     '%s loses no task, and blames none',
     { timeout: 300_000 },
     async (when) => {
@@ -185,37 +188,58 @@ describe('an engine whose disk is full', () => {
       await initBare(remote);
       const repo = new TaskRepository(remote);
       await repo.commit({ 'README.md': 'x' }, 'begin');
-      await using worker = WorkerProcess.start({
-        directory: dir.path,
-        name,
-        repoUrl: remote,
-        dockerHost: engine.host,
-        env: { PULL_INTERVAL: '0.5', HEALTH_CHECK_EVERY: '2', MAX_PARALLEL_TASKS: '2' },
-      });
+      const startWorker = (): WorkerProcess =>
+        WorkerProcess.start({
+          directory: dir.path,
+          name,
+          repoUrl: remote,
+          dockerHost: engine.host,
+          env: { PULL_INTERVAL: '0.5', HEALTH_CHECK_EVERY: '2', MAX_PARALLEL_TASKS: '2' },
+        });
+      let worker = startWorker();
+      onTestFinished(async () => void (await worker.stop('SIGKILL')));
       await worker.logged('worker.ready');
-      const tasks = { one: { script: TALK }, two: { script: TALK }, three: { script: 'exit 0' } };
+      // Long silent, so that it speaks when the disk is full.
+      const script = when === 'while the worker is away' ? `echo ready; sleep 8; ${TALK}` : TALK;
+      const output = when === 'while the worker is away' ? `ready\n${spoken}` : spoken;
+      const tasks = { one: { script }, two: { script }, three: { script: 'exit 0' } };
       if (when === 'before the claim') {
         await disk.fill();
         await repo.queue(tasks);
       } else {
         await repo.queue(tasks);
         await worker.logged('task.started');
+        if (when === 'while the worker is away') {
+          await worker.logged('task.started', ({ task }) => task === 'one');
+          await worker.logged('task.started', ({ task }) => task === 'two');
+          await until('both to have begun', async () => (await saying(engine, 'ready')) === 2, 20_000);
+          await worker.stop('SIGKILL');
+        }
         await disk.fill();
       }
       const filledMs = performance.now();
       await until('some time', () => performance.now() - filledMs > 25_000, 40_000);
       await disk.free();
+      if (worker.ended) worker = startWorker();
       await until('all records', async () => (await repo.queued()).length === 0, RECOVERY_BOUND_MS).catch(
         (error: unknown) => {
           throw new Error(`${String(error)}\n${worker.output.slice(-10_000)}`, { cause: error });
         },
       );
       for (const id of ['one', 'two']) {
-        expect(await repo.record(id), worker.output.slice(-8_000)).toMatchObject({
-          status: 'success',
-          stdout: spoken,
-          stdout_truncated: false,
-        });
+        const record = await repo.record(id);
+        expect(record, worker.output.slice(-8_000)).toMatchObject({ status: 'success', exit_code: 0 });
+        if (when !== 'while the worker is away') {
+          expect(record).toMatchObject({ stdout: output, stdout_truncated: false });
+          continue;
+        }
+        // The engine alone kept this output, and drops what its disk does not take without telling anybody. What it kept
+        // is the task's, in its order, and the end is known.
+        const kept = (record?.stdout ?? '').split('\n').filter((line) => line !== '');
+        let at = -1;
+        for (const line of kept)
+          expect((at = output.split('\n').indexOf(line, at + 1)), line).toBeGreaterThanOrEqual(0);
+        keptLines.push(kept.length);
       }
       expect(await repo.record('three')).toMatchObject({ status: 'success', stdout: '' });
       await until('the containers to go', async () => (await engine.countLeftovers()) === 0, 30_000);
@@ -223,3 +247,10 @@ describe('an engine whose disk is full', () => {
     },
   );
 });
+
+/** How many running containers have said this. */
+async function saying(engine: PrivateEngine, word: string): Promise<number> {
+  const { body } = await engine.api<{ Id: string }[]>('GET', '/containers/json');
+  const logs = await Promise.all(body.map(({ Id }) => engine.api('GET', `/containers/${Id}/logs?stdout=1`)));
+  return logs.filter((answer) => String(answer.body).includes(word)).length;
+}

@@ -22,6 +22,8 @@ export interface GitRequest {
   method: string;
   /** Path without the query. */
   path: string;
+  /** What it is for: `git-upload-pack` or `git-receive-pack`, of `info-refs` too. */
+  service: string;
   headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Decompressed. */
   body: Buffer;
@@ -56,6 +58,8 @@ export class GitServer {
   /** Asked before each request that passed authentication. */
   onRequest: Interceptor | null = null;
   auth: { user: string; token: string } | null;
+  /** Does not tell Git which protocol the client asked for, as a proxy that drops the header. */
+  withoutProtocol = false;
   readonly #dispose: () => void;
   readonly #sockets = new Set<Socket>();
   readonly #address: string;
@@ -84,6 +88,10 @@ export class GitServer {
   /** A URL without credentials. */
   url(name: string): string {
     return `http://${this.#address}:${this.#port}/${name}.git`;
+  }
+
+  get port(): number {
+    return this.#port;
   }
 
   repositoryPath(name: string): string {
@@ -168,6 +176,7 @@ export class GitServer {
       kind,
       method: request.method ?? 'GET',
       path: url.pathname,
+      service: url.searchParams.get('service') ?? basename(url.pathname),
       headers: request.headers,
       body,
       number: this.counts[kind],
@@ -198,7 +207,7 @@ export class GitServer {
   }
 
   #backend(request: IncomingMessage, url: URL, body: Buffer, pathInfo: string): Promise<Answer> {
-    const protocol = request.headers['git-protocol'];
+    const protocol = this.withoutProtocol ? undefined : request.headers['git-protocol'];
     const child = spawn('git', ['http-backend'], {
       env: hermeticEnv(this.root, {
         GIT_PROJECT_ROOT: this.root,

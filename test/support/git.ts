@@ -49,9 +49,12 @@ export async function initBare(
   ]);
 }
 
+/** Somebody else moved the branch meanwhile: build again on the new tip, this often. */
+const MAX_COMMIT_TRIES = 20;
+
 /**
- * Adds a commit with these files (and what the branch held before) straight into a bare repository.
- * `null` removes a file. Answers the new commit's id.
+ * Adds a commit with these files (and what the branch held before) straight into a bare repository, also while others
+ * push to it. `null` removes a file. Answers the new commit's id.
  */
 export async function commitFiles(
   repository: string,
@@ -59,17 +62,29 @@ export async function commitFiles(
   options: { ref?: string; message?: string } = {},
 ): Promise<string> {
   const ref = options.ref ?? (await git(repository, ['symbolic-ref', 'HEAD']));
-  const tip = await git(repository, ['rev-parse', '--verify', '--quiet', ref]).catch(() => '');
-  const lines = ['feature done\n', `commit ${ref}\n`, 'committer Test <test@example.org> now\n'];
-  const parts: Buffer[] = [Buffer.from(lines.join('')), data(options.message ?? 'seed')];
-  if (tip) parts.push(Buffer.from(`from ${tip}\n`));
-  for (const [path, content] of Object.entries(files)) {
-    if (content === null) parts.push(Buffer.from(`D ${path}\n`));
-    else parts.push(Buffer.from(`M 100644 inline ${path}\n`), data(content));
+  const changes = Object.entries(files).map(([path, content]) =>
+    content === null
+      ? Buffer.from(`D ${path}\n`)
+      : Buffer.concat([Buffer.from(`M 100644 inline ${path}\n`), data(content)]),
+  );
+  for (let tries = 1; ; tries += 1) {
+    const tip = await git(repository, ['rev-parse', '--verify', '--quiet', ref]).catch(() => '');
+    const lines = ['feature done\n', `commit ${ref}\n`, 'mark :1\n', 'committer Test <test@example.org> now\n'];
+    const parts = [
+      Buffer.from(lines.join('')),
+      data(options.message ?? 'seed'),
+      ...(tip ? [Buffer.from(`from ${tip}\n`)] : []),
+      ...changes,
+      Buffer.from('get-mark :1\ndone\n'),
+    ];
+    try {
+      // Without force: what others have pushed since must not get lost.
+      return await git(repository, ['fast-import', '--quiet', '--date-format=now'], { input: Buffer.concat(parts) });
+    } catch (error) {
+      const now = await git(repository, ['rev-parse', '--verify', '--quiet', ref]).catch(() => '');
+      if (now === tip || tries === MAX_COMMIT_TRIES) throw error;
+    }
   }
-  parts.push(Buffer.from('done\n'));
-  await git(repository, ['fast-import', '--quiet', '--date-format=now', '--force'], { input: Buffer.concat(parts) });
-  return git(repository, ['rev-parse', ref]);
 }
 
 function data(content: string | Buffer): Buffer {

@@ -4,6 +4,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Which past a stale listing shows: how many pushes ago, or the newest that is at least so old. */
 export type Ago = { pushes: number } | { ms: number };
@@ -19,10 +20,14 @@ export type Misbehaviour =
   | { kind: 'status-after'; status: number; headers?: Record<string, string>; body?: string }
   /** Waits, then goes on normally. Ends early when the client leaves. */
   | { kind: 'delay'; ms: number }
+  /** Waits, whether the client does or not, then goes on: a request that lay somewhere on its way. */
+  | { kind: 'late'; ms: number }
   /** Sends the answer bit by bit over this time. */
   | { kind: 'slow'; ms: number }
   /** Never answers. */
   | { kind: 'hang' }
+  /** Lets the repository carry the request out, then never answers. */
+  | { kind: 'hang-after' }
   /** Sends only the first bytes of the answer's body, by default half of it, then closes the connection. */
   | { kind: 'truncate'; bytes?: number }
   /** Sends the answer with one byte of its body flipped. */
@@ -64,6 +69,9 @@ export async function answer(exchange: Exchange, asked: Misbehaviour | undefined
     case 'delay':
       await waitOrClose(asked.ms, socket);
       break;
+    case 'late':
+      await sleep(asked.ms);
+      break;
     case 'twice':
       await carryOut();
       break;
@@ -73,6 +81,8 @@ export async function answer(exchange: Exchange, asked: Misbehaviour | undefined
   switch (asked?.kind) {
     case 'drop-reply':
       socket.destroy();
+      return;
+    case 'hang-after':
       return;
     case 'status-after':
       respond(asked);

@@ -4,7 +4,10 @@ import { WorkerProcess, type WorkerProcessOptions } from './worker-process.ts';
 
 const PROGRAM = join(import.meta.dirname, 'stub-worker.ts');
 
-export type StubWorkerOptions = Omit<WorkerProcessOptions, 'dockerHost' | 'program'>;
+export interface StubWorkerOptions extends Omit<WorkerProcessOptions, 'dockerHost' | 'program'> {
+  /** A command that runs the worker, as `ip netns exec NAME`. */
+  command?: readonly string[];
+}
 
 export const StubWorkerProcess = {
   start(options: StubWorkerOptions): WorkerProcess {
@@ -13,7 +16,7 @@ export const StubWorkerProcess = {
       ...options,
       env,
       dockerHost: 'unix:///nowhere',
-      program: [process.execPath, PROGRAM],
+      program: [...(options.command ?? []), process.execPath, PROGRAM],
     });
   },
 };

@@ -45,7 +45,7 @@ describe.each(PAGES.map((page) => [page.path, page] as const))('%s', (path, page
   });
 });
 
-/** Of Git, Node.js, npm, the system, and the tests themselves. */
+/** Of Git, Node.js, npm, the system, and our own tests. */
 const FOREIGN_VARIABLES = [
   'DGRID_FAULT_SCALE',
   'GIT_AUTHOR_EMAIL',

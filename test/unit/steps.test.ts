@@ -69,16 +69,18 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
   'executor/docker/containers.ts': { POST: 5, DELETE: 1 },
   // Parts of steps that are made in local-clone.ts.
   'git/clone-directory.ts': { mkdir: 2, rename: 2, rm: 4, writeFile: 1 },
-  'git/cli-repository.ts': { 'git push': 1 },
+  // The second is a dry run.
+  'git/cli-repository.ts': { 'git push': 2 },
   // `update-ref` and `gc` keep a cache small: whatever a death leaves of them, the clone is sound or is made anew.
   'git/local-clone.ts': {
+    // A part of `clone.init`.
+    writeFile: 1,
     'git init': 1,
     'git fetch': 1,
     'git unpack-objects': 1,
     'git index-pack': 1,
     'git update-ref': 1,
     'git gc': 1,
-    writeFile: 1,
   },
   'host/machine-id.ts': { writeStateFile: 1 },
   'host/quota.ts': { copyFile: 1, writeStateFile: 1 },
@@ -88,7 +90,6 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
 
 /** Calls where a death leaves nothing that anybody has to put right, and why. */
 const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = {
-  'git/clone-frame.ts': { calls: { open: 1 }, why: 'opened to be read' },
   'agent/assemble.ts': { calls: { rm: 1, writeStateFile: 1 }, why: 'a probe of the state directory that nobody reads' },
   'worker.ts': { calls: { mkdir: 1 }, why: 'the state directory itself: made again' },
   'host/instance-lock.ts': {
@@ -101,10 +102,10 @@ const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = 
     calls: { mkdir: 1, rename: 1, writeFile: 1 },
     why: 'an image that is forgotten stays on the disk, which is the harmless mistake',
   },
-  'doctor.ts': {
-    calls: { mkdir: 1, rm: 1, writeStateFile: 1, swapRefs: 1 },
-    why: 'probes under names that nobody else reads',
-  },
+  'doctor/machine.ts': { calls: { mkdir: 1, rm: 1, writeStateFile: 1 }, why: 'a probe that nobody reads' },
+  'doctor/probe-refs.ts': { calls: { swapRefs: 2 }, why: 'refs of its own, which the next doctor removes' },
+  'doctor/swaps.ts': { calls: { swapRefs: 2 }, why: 'a branch that cannot come into being' },
+  'git/clone-frame.ts': { calls: { open: 1 }, why: 'reads' },
   'git/bare-repository.ts': {
     calls: { mkdir: 1, 'git init': 1, 'git config': 1 },
     why: 'a person makes a repository, and does so again when it was cut short',

@@ -1,7 +1,8 @@
 /** `dgrid-worker doctor`: is everything there that the worker needs, and how to mend what is not. */
 import type { Command } from 'commander';
 import { knownSecrets } from '../../config/secrets.ts';
-import { type CheckResult, examine } from '../../doctor.ts';
+import type { CheckResult } from '../../doctor/check.ts';
+import { examine } from '../../doctor/examine.ts';
 import { createEmit, openLog } from '../../observe/logger.ts';
 import { EXIT } from '../exit-code.ts';
 import type { Style } from '../output.ts';

@@ -17,6 +17,7 @@ import { ExecutorError } from '../executor.ts';
 import { DeadlineError, withDeadline } from './deadline.ts';
 import { type EngineAddress, engineAddress } from './engine-address.ts';
 import { SshAgent } from './ssh-agent.ts';
+import { tellsOfDiskTrouble } from './verdict.ts';
 
 /** A list of every container and image of a busy machine stays far below this. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
@@ -41,7 +42,7 @@ export interface EngineRequest {
 export class EngineResponseError extends ExecutorError {
   readonly status: number;
   constructor(status: number, message: string, options: { cause?: unknown } = {}) {
-    super('engine-error', message, options);
+    super(tellsOfDiskTrouble(message) ? 'engine-full' : 'engine-error', message, options);
     this.status = status;
   }
 }

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Emit } from '../../observe/events.ts';
 import type { Clock } from '../../runtime.ts';
 import { ExecutorError } from '../executor.ts';
+import { tellsOfDiskTrouble } from './verdict.ts';
 
 const TELL_EVERY_MS = 2_000;
 const MAX_LAYERS = 1_000;
@@ -16,14 +17,16 @@ interface ProgressLine {
 }
 
 /**
- * @throws ExecutorError: `image-unavailable` with the engine's words when it gives up, `engine-unavailable` when the report
+ * @throws ExecutorError: `image-unavailable` (`engine-full` where its disk is to blame) with the engine's words when it gives up, `engine-unavailable` when the report
  * breaks off.
  */
 export async function followPull(stream: Readable, image: string, clock: Clock, emit: Emit): Promise<void> {
   const layers = new Map<string, { done: boolean; currentBytes: number; totalBytes: number }>();
   let toldAtMs = clock.monotonicMs();
   const take = (line: ProgressLine) => {
-    if (line.error) throw new ExecutorError('image-unavailable', line.error);
+    if (line.error) {
+      throw new ExecutorError(tellsOfDiskTrouble(line.error) ? 'engine-full' : 'image-unavailable', line.error);
+    }
     if (line.id === undefined || (layers.size >= MAX_LAYERS && !layers.has(line.id))) return;
     const layer = layers.get(line.id) ?? { done: false, currentBytes: 0, totalBytes: 0 };
     if (line.status === 'Downloading') {

@@ -84,6 +84,7 @@ async function start(containerId: string, { containers }: RunContext): Promise<R
     if (isConnectionLoss(error) && state.status !== 'created') return null;
     const isProgramsFault =
       error instanceof EngineResponseError &&
+      error.kind !== 'engine-full' &&
       (error.status === 400 || error.status === 404 || state.exitCode === 126 || state.exitCode === 127);
     if (!isProgramsFault || state.status !== 'created') throw error;
     return { exitCode: state.exitCode === 0 ? null : state.exitCode, message: state.error || error.message };

@@ -30,6 +30,14 @@ export interface RunFacts {
   timeoutMs: number;
 }
 
+/** In the engine's words for what it could not do; how much of it a task may use is not among them. */
+const DISK_TROUBLE = /no space left on device|disk quota exceeded|read-only file system|input\/output error/i;
+
+/** Whether it is the disk under the engine that failed, which is no fault of the task or its image. */
+export function tellsOfDiskTrouble(text: string): boolean {
+  return DISK_TROUBLE.test(text);
+}
+
 /** The engine's code for a container whose end it did not see. */
 const UNKNOWN_EXIT_CODE = 255;
 const FIRST_SIGNAL_EXIT_CODE = 128;

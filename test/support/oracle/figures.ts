@@ -1,5 +1,4 @@
 /** What a history amounts to. */
-import { parseLedgerRef } from '../../../src/ledger/names.ts';
 import type { Examination } from './check.ts';
 
 export interface Figures {
@@ -15,7 +14,7 @@ export interface Figures {
   adoptions: number;
   /** Nodes declared dead. */
   fencings: number;
-  /** Results and hand-backs that were sent from a claim and lost, because the task was somebody else's by then. */
+  /** Results and hand-backs that came too late: sent by the owner of a claim when the task was somebody else's by then. */
   lateResultsRejected: number;
 }
 
@@ -32,11 +31,7 @@ export function figuresOf({ history, model }: Examination): Figures {
     adoptions: model.adoptions,
     fencings: model.fencings,
     lateResultsRejected: history.tries.filter(
-      ({ ref, from, outcome }) =>
-        outcome === 'lost' &&
-        from !== null &&
-        parseLedgerRef(history.namespace, ref)?.kind === 'task' &&
-        model.claimOids.has(from),
+      ({ from, node, outcome }) => outcome === 'lost' && from !== null && model.ownerOf.get(from) === node,
     ).length,
   };
 }

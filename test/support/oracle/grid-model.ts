@@ -58,7 +58,8 @@ export class GridModel {
   readonly finished = new Map<TaskId, Finished[]>();
   /** By `claimKey`. */
   readonly claims = new Map<string, StoodClaim[]>();
-  readonly claimOids = new Set<Oid>();
+  /** The owner of each claim that ever stood. */
+  readonly ownerOf = new Map<Oid, NodeId>();
   readonly incarnations = new Map<NodeId, string[]>();
   takeovers = 0;
   adoptions = 0;

@@ -173,9 +173,9 @@ export class HistoryBuilder {
     const entries = record ? [{ mode: MODE_FILE, name: 'record.json', oid: record.oid }] : [];
     const written = makeTree(entries, 'sha1');
     // Not by the writer, which refuses what the lifecycle does not allow.
-    const commit = this.#writer.commit(written.oid, from ? [from] : [], encodeTaskState(made as TaskState));
+    const commit = this.#writer.commit(written.oid, from ? [from] : [], encodeTaskState(made));
     this.add(written, commit, ...(record ? [record] : []));
-    this.#states.set(commit.oid, made as TaskState);
+    this.#states.set(commit.oid, made);
     if (record) this.#records.set(commit.oid, record.oid);
     return { commit, objects: [written, commit] };
   }

@@ -30,7 +30,7 @@ export function checkTaskChange(examination: Examination, change: RefChange, id:
   if (read.state?.state === 'claimed') {
     const { state } = read;
     const key = claimKey({ ...state, node: state.nodeId });
-    model.claimOids.add(to);
+    model.ownerOf.set(to, state.nodeId);
     const afterRecord = before === null && model.records.has(id);
     model.claims.set(key, [...(model.claims.get(key) ?? []), { state, sinceMs: timeMs, afterRecord }]);
   }

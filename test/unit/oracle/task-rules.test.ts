@@ -37,6 +37,8 @@ describe('a history as it should be', () => {
     const lost = { ref: grid.task('one'), from: grid.held(grid.task('one')), to: late.commit.oid };
     grid.claim('one', 'b');
     grid.conclude({ ...lost, timeMs: grid.timeMs }, 'lost');
+    // One that reached for the same orphan is no late result.
+    grid.conclude({ ...lost, to: grid.blob('another claim'), timeMs: grid.timeMs }, 'lost', { node: 'c' });
     grid.start('one', 'b');
     grid.finish('one', 'b');
     grid.record(['one']);

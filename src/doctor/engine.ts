@@ -1,0 +1,43 @@
+/** The container engine: does it answer, can it give what the settings promise, is the default image there? */
+import type { Settings } from '../config/settings.ts';
+import { isImageAllowed } from '../executor/docker/allow-list.ts';
+import type { DockerExecutor } from '../executor/docker/docker-executor.ts';
+import { type EngineInfo, ExecutorError } from '../executor/executor.ts';
+import { broken, type CheckResult, ok } from './check.ts';
+
+export async function checkEngine(executor: DockerExecutor): Promise<{ result: CheckResult; info: EngineInfo | null }> {
+  try {
+    const info = await executor.probe();
+    const finding = `${info.name} ${info.version}, API ${info.apiVersion}, cgroup v${info.cgroupVersion}`;
+    return { result: ok('container engine', finding), info };
+  } catch (error) {
+    const remedy = 'start the engine, set DOCKER_HOST, and let this user reach its socket (group docker)';
+    return { result: broken('container engine', error, remedy), info: null };
+  }
+}
+
+export function* checkLimits({ docker }: Settings, info: EngineInfo): Generator<CheckResult> {
+  if (docker.memoryBytes > info.memoryBytes) {
+    const finding = `DOCKER_MEMORY is more than the engine's ${Math.round(info.memoryBytes / 1024 ** 2)} MiB: tasks that ask for all of it never start here`;
+    yield { check: 'limits', outcome: 'warning', finding, remedy: 'lower DOCKER_MEMORY' };
+  } else if (docker.cpus > info.cpus) {
+    const finding = `DOCKER_CPUS is ${docker.cpus}, the engine has ${info.cpus}: tasks get at most that`;
+    yield { check: 'limits', outcome: 'warning', finding, remedy: 'lower DOCKER_CPUS' };
+  } else yield ok('limits', `${docker.cpus} CPUs and ${Math.round(docker.memoryBytes / 1024 ** 2)} MiB for a task`);
+}
+
+export async function checkImage(executor: DockerExecutor, { docker }: Settings): Promise<CheckResult> {
+  if (!isImageAllowed(docker.image, docker.allowedImages)) {
+    const finding = `the default image ${docker.image} is not on the list of allowed images: tasks without an image are rejected`;
+    return { check: 'image', outcome: 'broken', finding, remedy: 'add DOCKER_IMAGE to ALLOWED_IMAGES' };
+  }
+  try {
+    const { name, digest } = await executor.ensureImage(docker.image);
+    const finding =
+      name === docker.image ? `${name} is there (${digest})` : `${docker.image} cannot be had, ${name} takes its place`;
+    return ok('image', finding);
+  } catch (error) {
+    const remedy = error instanceof ExecutorError ? 'pull or load the image by hand, or set DOCKER_IMAGE' : null;
+    return broken('image', error, remedy);
+  }
+}

@@ -1,0 +1,95 @@
+import { describe, expect, it } from 'vitest';
+import { judgeCapabilities } from '../../src/doctor/capabilities.ts';
+import { judgeListing, judgeNodes } from '../../src/doctor/repository.ts';
+import { judgeBranch, judgeIndependence, judgeRepeated, judgeSteps } from '../../src/doctor/swaps.ts';
+import type { FetchCapabilities } from '../../src/git/capabilities.ts';
+import { oid, refName } from '../../src/git/oid.ts';
+
+const FETCH: FetchCapabilities = { protocol: 2, format: 'sha1', shallow: true, filter: true, agent: 'git/2.39.5' };
+const PUSH = new Set(['report-status', 'report-status-v2', 'delete-refs', 'atomic']);
+const capabilities = (fetch: Partial<FetchCapabilities> | null, push: ReadonlySet<string> | null = PUSH) => [
+  ...judgeCapabilities({ fetch: fetch && { ...FETCH, ...fetch }, push }, { useShallowClone: true }),
+];
+const outcomes = (results: readonly { check: string; outcome: string }[]): Record<string, string> =>
+  Object.fromEntries(results.map(({ check, outcome }) => [check, outcome]));
+
+describe('what a server offers', () => {
+  it('is all well with git as it comes', () => {
+    expect(new Set(Object.values(outcomes(capabilities({}))))).toEqual(new Set(['ok']));
+  });
+
+  it('is less with an old protocol, without shallow clones, without filters', () => {
+    expect(outcomes(capabilities({ protocol: 0 }))).toMatchObject({ protocol: 'warning', pushes: 'ok' });
+    expect(outcomes(capabilities({ shallow: false }))['shallow clones']).toBe('warning');
+    // Nothing needs them.
+    expect(outcomes(capabilities({ filter: false }))['partial clones']).toBe('ok');
+  });
+
+  it('is too little when pushes are not answered, ref by ref, or cannot delete', () => {
+    expect(outcomes(capabilities({}, null))['pushes']).toBe('broken');
+    expect(outcomes(capabilities({}, new Set(['report-status'])))['pushes']).toBe('broken');
+    expect(outcomes(capabilities({}, new Set(['report-status-v2', 'delete-refs'])))['pushes']).toBe('ok');
+    expect(outcomes(capabilities(null))['protocol']).toBe('warning');
+  });
+
+  it('has a remedy wherever it is not well', () => {
+    const bad = [...capabilities({ protocol: 1, shallow: false }, null), ...capabilities(null, new Set())];
+    for (const { check, outcome, remedy } of bad) if (outcome !== 'ok') expect(remedy, check).not.toBeNull();
+  });
+});
+
+describe('a listing', () => {
+  const refs = (count: number) =>
+    new Map(
+      Array.from({ length: count }, (_, at) => [refName(`refs/dgrid/nodes/n${at}`), oid('1'.repeat(40))] as const),
+    );
+
+  it('is told with what it costs, and warned of when that is much', () => {
+    expect(judgeListing(refs(100), 10_000)).toMatchObject({
+      outcome: 'ok',
+      finding: expect.stringContaining('100 refs'),
+    });
+    const many = judgeListing(refs(5_000), 10_000);
+    expect(many.outcome).toBe('warning');
+    expect(many.remedy).toContain('5000 of them are below refs/dgrid/nodes');
+  });
+
+  it('of nodes counts those that will not come back', () => {
+    expect(judgeNodes({ alive: 3, gone: 4, unreadable: [] }, 'refs/dgrid').outcome).toBe('ok');
+    expect(judgeNodes({ alive: 3, gone: 60, unreadable: [] }, 'refs/dgrid')).toMatchObject({ outcome: 'warning' });
+    const strange = judgeNodes({ alive: 3, gone: 0, unreadable: ['x'] }, 'refs/dgrid');
+    expect(strange).toMatchObject({ outcome: 'warning', remedy: expect.stringContaining('refs/dgrid/nodes/x') });
+  });
+});
+
+describe('swaps', () => {
+  const applied = { kind: 'applied' } as const;
+  const rejected = { kind: 'rejected', reason: 'stale info' } as const;
+  const refused = { kind: 'refused', reason: 'deletion prohibited' } as const;
+
+  it('are right only when each step ends as it must', () => {
+    const good = { name: 'create', got: applied, expected: 'applied' } as const;
+    expect(judgeSteps([good], 'refs/dgrid').outcome).toBe('ok');
+    const lax = judgeSteps([good, { name: 'create what exists', got: applied, expected: 'rejected' }], 'refs/dgrid');
+    expect(lax).toMatchObject({ outcome: 'broken', finding: expect.stringContaining('create what exists: applied') });
+    const kept = judgeSteps([good, { name: 'delete', got: refused, expected: 'applied' }], 'refs/heads/dgrid');
+    expect(kept.remedy).toContain('receive.denyDeletes');
+  });
+
+  it('must not believe a repeated push, and are best answered one by one', () => {
+    expect(judgeRepeated({ kind: 'unclear', reason: '' }).outcome).toBe('ok');
+    expect(judgeRepeated(rejected).outcome).toBe('ok');
+    expect(judgeRepeated(applied).outcome).toBe('broken');
+    expect(judgeIndependence({ conflict: 'rejected', other: 'applied' }).outcome).toBe('ok');
+    expect(judgeIndependence({ conflict: 'refused', other: 'refused' }).outcome).toBe('warning');
+    expect(judgeIndependence({ conflict: 'applied', other: 'applied' }).outcome).toBe('broken');
+  });
+
+  it('of the branch say what they cannot know', () => {
+    expect(judgeBranch(rejected, refName('refs/heads/main'))).toMatchObject({
+      outcome: 'ok',
+      finding: expect.stringContaining('shows with the first result'),
+    });
+    expect(judgeBranch(refused, refName('refs/heads/main')).outcome).toBe('warning');
+  });
+});
