@@ -18,6 +18,9 @@ import { until } from '../support/until.ts';
 import { WorkerProcess } from '../support/worker-process.ts';
 
 const HANG_MS = 8_000;
+/** So many heartbeats and polls show that both go on, in less than a call to the engine may take. */
+const GOES_ON = 4;
+const GOES_ON_LIMIT_MS = 20_000;
 const GRACE_S = 1;
 /** What the README promises beyond the grace time. */
 const LEAVING_LIMIT_MS = 120_000;
@@ -42,7 +45,7 @@ afterAll(async () => {
   expect(left).toEqual([]);
   const { hangs, heartbeats, polls, swallowed, slowestVerdictMs, leavingMs } = figures;
   console.info(
-    `hung engine: ${hangs} hangs of ${HANG_MS / 1000} s, ${swallowed} calls swallowed, ${heartbeats} heartbeats and ${polls} polls meanwhile, ` +
+    `hung engine: ${hangs} hangs of ${HANG_MS / 1000} s and more, ${swallowed} calls swallowed, ${heartbeats} heartbeats and ${polls} polls meanwhile, ` +
       `slowest verdict ${(slowestVerdictMs / 1000).toFixed(1)} s after the return, ` +
       `leaving took ${leavingMs.map((ms) => (ms / 1000).toFixed(1)).join(', ')} s, 0 containers left`,
   );
@@ -98,7 +101,7 @@ async function hangsAndReturns({ name, begin, end, host, callTimeoutS }: Hang): 
     HTTP_PORT: String(port),
     ENGINE_CALL_TIMEOUT: String(callTimeoutS),
   });
-  await until('four to run', () => worker.entries('task.started').length === 4, 30_000);
+  await until('four to run', () => worker.entries('task.started').length === 4, 60_000);
 
   begin();
   figures.hangs += 1;
@@ -111,17 +114,13 @@ async function hangsAndReturns({ name, begin, end, host, callTimeoutS }: Hang): 
     const text = await answer.text();
     return answer.status === 503 && /"reason":"engine","text":"[^"]*(did not answer|takes long to answer)/.test(text);
   };
-  await until('/readyz to tell', notReady, HANG_MS);
+  await until('/readyz to tell', notReady, 30_000);
   await until('the hang to last', () => performance.now() >= endAtMs, 2 * HANG_MS);
-  const [beats, polls] = [
-    during('node.heartbeat').length,
-    during('poll.skipped').length + during('poll.pulling').length,
-  ];
-  figures.heartbeats += beats;
-  figures.polls += polls;
-  // One each second without the hang; the machine may be slow, and the worker waits a moment for the engine.
-  expect(beats).toBeGreaterThanOrEqual(HANG_MS / 1000 / 2);
-  expect(polls).toBeGreaterThanOrEqual(HANG_MS / 1000 / 3);
+  const beats = () => during('node.heartbeat').length;
+  const polls = () => during('poll.skipped').length + during('poll.pulling').length;
+  await until('heartbeats and polls to go on', () => beats() >= GOES_ON && polls() >= GOES_ON, GOES_ON_LIMIT_MS);
+  figures.heartbeats += beats();
+  figures.polls += polls();
   expect(during('task.claimed')).toEqual([]);
   expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200);
 
@@ -222,7 +221,7 @@ describe('an engine that accepts and never answers', () => {
       proxy.swallow();
       removing.resolve();
     };
-    await until('both to run', () => worker.entries('task.started').length === 2, 30_000);
+    await until('both to run', () => worker.entries('task.started').length === 2, 60_000);
     await removing.promise;
     const askedAtMs = performance.now();
     expect(await worker.stop()).toBe(0);

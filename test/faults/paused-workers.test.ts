@@ -242,7 +242,8 @@ describe('a worker that is stopped and goes on', () => {
       await using first = startWorker(grid, owner);
       await until('both to run', () => first.entries('task.started').length === 2, 40_000);
       await using second = startWorker(grid, observer);
-      await until('it to have looked', () => second.entries('poll.skipped').length >= 2, 40_000);
+      const looks = () => [...second.entries('poll.skipped'), ...second.entries('poll.pulling')];
+      await until('it to have looked', () => looks().length >= 2, 40_000);
       const goOn = await pause(second, MANNERS[round % MANNERS.length] as Manner);
       // From a little more than the time-to-live to more than any gap that an observer may have.
       const pauseMs = TTL_S * 1000 * (1.2 + (round % 5) * 0.4);
@@ -250,11 +251,7 @@ describe('a worker that is stopped and goes on', () => {
       const onAtMs = Date.now();
       goOn();
       figures.longestMs = Math.max(figures.longestMs, pauseMs);
-      await until(
-        'it to have looked often enough to judge',
-        () => after([...second.entries('poll.skipped'), ...second.entries('poll.pulling')], onAtMs).length >= 6,
-        60_000,
-      );
+      await until('it to have looked often enough to judge', () => after(looks(), onAtMs).length >= 6, 60_000);
       await until('the records', async () => (await repo.queued()).length === 0, 60_000);
       await until('the refs to go', async () => (await repo.refs('refs/dgrid/tasks/')).length === 0, 30_000);
       expect(await repo.record('long')).toMatchObject({ node_id: owner, attempt: 1, status: 'success' });

@@ -76,6 +76,7 @@ export class PrivateEngine {
 
   /** Ends the daemon and everything that it started, and removes its files. */
   async stop(): Promise<void> {
+    this.resume();
     await this.#removeContainers();
     await this.#end('SIGTERM');
     await end(this.#containerd, 'SIGTERM');
