@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { git } from '../support/git.ts';
 import { GitServer } from '../support/git-server.ts';
+import { atScale } from '../support/scale.ts';
 import { StubWorkerProcess } from '../support/stub-worker-process.ts';
 import { TaskRepository } from '../support/task-repository.ts';
 import { makeTempDir, type TempDir } from '../support/temp.ts';
@@ -133,50 +134,51 @@ function start(name: string, repoUrl: string): WorkerProcess {
   });
 }
 
-describe.each(KINDS)('$name on the server', (kind) => {
-  it.each(['file', 'http'] as const)(
-    'is named, lived with and got over, over %s',
-    { timeout: 150_000 },
-    async (way) => {
-      const name = `k${KINDS.indexOf(kind)}-${way}`;
-      const path = await server.createRepository(name);
-      const repo = new TaskRepository(path);
-      await repo.commit({ 'README.md': 'x' }, 'begin');
-      await git(path, ['pack-refs', '--all']);
-      await using worker = start(name, way === 'file' ? path : server.url(name));
-      await worker.logged('worker.ready');
-      await repo.queue({ first: { script: 'exit 0' } });
-      await until('the first record', async () => (await repo.record('first')) !== null, MEND_BOUND_MS);
-      // It must not get to them before they are broken.
-      worker.child.kill('SIGSTOP');
-      await repo.queue({ second: { script: 'exit 0' }, third: { script: 'exit 0' } });
-      const mend = kind.break(path);
-      const before = polls(worker);
-      worker.child.kill('SIGCONT');
-      const told = await worker.logged(kind.told.event, (entry) => JSON.stringify(entry).includes(kind.told.names));
-      expect(JSON.stringify(told)).toMatch(/on the host|in the repository/);
-      if (kind.works) {
-        // Everything but what is locked: the third task has its result, in its ref or recorded.
-        await until('the third result', () => worker.entries('task.finished').some(({ task }) => task === 'third'));
-      }
-      await until('some more polls', () => polls(worker) >= before + 6, 30_000);
-      expect(worker.ended).toBe(false);
-      mend();
-      const mendedMs = performance.now();
-      for (const id of ['second', 'third']) {
-        await until(`the record of ${id}`, async () => (await repo.record(id)) !== null, MEND_BOUND_MS).catch(
-          (error) => {
-            throw new Error(`${String(error)}\n${worker.output.slice(-8_000)}`, { cause: error });
-          },
-        );
-        expect(await repo.record(id)).toMatchObject({ status: 'success', stdout: `ran ${id}\n` });
-      }
-      recoveryMs.push(performance.now() - mendedMs);
-      if (kind.told.event === 'remote.broken') await worker.logged('remote.mended');
-      expect(await worker.stop()).toBe(0);
-      tried.push(`${kind.name} ${way}`);
-    },
-  );
+const WAYS = ['file', 'http'] as const;
+const ALL = KINDS.flatMap((kind) => WAYS.map((way) => ({ kind, way, what: kind.name })));
+const COUNT = atScale(3, ALL.length);
+/** Others each time; steps of 5 go through all 16, and change the way with each. */
+const OFFSET = Math.floor(Math.random() * ALL.length);
+const CHOSEN = Array.from({ length: COUNT }, (_, at) => ALL[(OFFSET + 5 * at) % ALL.length] as (typeof ALL)[number]);
+
+describe('a server with', () => {
+  it.each(CHOSEN)('$what is named, lived with and got over, over $way', { timeout: 150_000 }, async ({ kind, way }) => {
+    const name = `k${KINDS.indexOf(kind)}-${way}`;
+    const path = await server.createRepository(name);
+    const repo = new TaskRepository(path);
+    await repo.commit({ 'README.md': 'x' }, 'begin');
+    await git(path, ['pack-refs', '--all']);
+    await using worker = start(name, way === 'file' ? path : server.url(name));
+    await worker.logged('worker.ready');
+    await repo.queue({ first: { script: 'exit 0' } });
+    await until('the first record', async () => (await repo.record('first')) !== null, MEND_BOUND_MS);
+    // It must not get to them before they are broken.
+    worker.child.kill('SIGSTOP');
+    await repo.queue({ second: { script: 'exit 0' }, third: { script: 'exit 0' } });
+    const mend = kind.break(path);
+    const before = polls(worker);
+    worker.child.kill('SIGCONT');
+    const told = await worker.logged(kind.told.event, (entry) => JSON.stringify(entry).includes(kind.told.names));
+    expect(JSON.stringify(told)).toMatch(/on the host|in the repository/);
+    if (kind.works) {
+      // Everything but what is locked: the third task has its result, in its ref or recorded.
+      await until('the third result', () => worker.entries('task.finished').some(({ task }) => task === 'third'));
+    }
+    await until('some more polls', () => polls(worker) >= before + 6, 30_000);
+    expect(worker.ended).toBe(false);
+    mend();
+    const mendedMs = performance.now();
+    for (const id of ['second', 'third']) {
+      await until(`the record of ${id}`, async () => (await repo.record(id)) !== null, MEND_BOUND_MS).catch((error) => {
+        throw new Error(`${String(error)}\n${worker.output.slice(-8_000)}`, { cause: error });
+      });
+      expect(await repo.record(id)).toMatchObject({ status: 'success', stdout: `ran ${id}\n` });
+    }
+    recoveryMs.push(performance.now() - mendedMs);
+    if (kind.told.event === 'remote.broken') await worker.logged('remote.mended');
+    expect(await worker.stop()).toBe(0);
+    tried.push(`${kind.name} ${way}`);
+  });
 });
 
 describe('a worker that starts', () => {

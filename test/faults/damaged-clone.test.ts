@@ -17,7 +17,7 @@ const HEAL_BOUND_MS = 60_000;
 const PACK_BOUND_MS = 5_000;
 const GIT_TIMEOUT_SECONDS = 4;
 /** Each of these waits for processes most of the time. */
-const AT_ONCE = 3;
+const AT_ONCE = 4;
 
 const ALL = cloneDamages();
 const COUNT = atScale(8, ALL.length);

@@ -152,6 +152,13 @@ const TEXTS: ReadonlyArray<[label: string, kind: GitErrorKind, stderr: string]> 
     `error: inflate: data stream error (invalid bit length repeat)\nfatal: packed object ${ID} (stored in /c/objects/pack/p.pack) is corrupt\n`,
   ],
   ['garbage in shallow', 'corrupt-local', 'fatal: bad shallow line: zzz\n'],
+  ["garbage in the remote's packed-refs", 'corrupt-remote', 'fatal: unexpected line in ./packed-refs: zzz\n'],
+  [
+    'a tree that is gone, found by a fetch',
+    'corrupt-local',
+    `fatal: bad tree object ${'b'.repeat(40)}\nerror: remote did not send all necessary objects\n`,
+  ],
+  ['a directory in the place of a pack index', 'corrupt-local', 'fatal: mmap failed: No such device\n'],
   ['garbage in packed-refs', 'corrupt-local', 'fatal: unexpected line in /c/packed-refs: zzzz yy\n'],
   ['stale lock', 'corrupt-local', `fatal: Unable to create '/c/shallow.lock': File exists.${LOCK_TAIL}`],
   [

@@ -27,6 +27,16 @@ describe('death watch', () => {
     expect(watched([...beat, [299, 2], [359, 2], [419, 2]]).isDead(node, TTL)).toBe(false);
   });
 
+  it('starts to count again when its own signs of life did not get through either', () => {
+    const steady = [0, 60, 120, 180, 240].map((ms) => [ms, 1] as const);
+    const watch = watched(steady);
+    watch.restart();
+    for (const ms of [300, 360, 420, 480, 540]) watch.observe([[node, at(1)]], ms);
+    expect(watch.isDead(node, TTL)).toBe(false);
+    watch.observe([[node, at(1)]], 600);
+    expect(watch.isDead(node, TTL)).toBe(true);
+  });
+
   it('needs enough readings, however long the time', () => {
     const few = Array.from({ length: MIN_READS - 1 }, (_, index) => [index * 100, 1] as const);
     expect(watched(few).isDead(node, TTL)).toBe(false);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { decideVerdict, type RunFacts } from '../../../../src/executor/docker/verdict.ts';
+import { decideVerdict, type RunFacts, tellsOfDiskTrouble } from '../../../../src/executor/docker/verdict.ts';
 import type { RunVerdict } from '../../../../src/executor/executor.ts';
 
 const PLAIN: RunFacts = {
@@ -69,5 +69,14 @@ describe('decideVerdict', () => {
 
   it('says nothing of children where none ran out of memory', () => {
     expect(decideVerdict(PLAIN)).not.toHaveProperty('childOutOfMemory');
+  });
+});
+
+describe('the disk under the engine', () => {
+  it('is told from what a task or its image did', () => {
+    expect(tellsOfDiskTrouble('mkdir /var/lib/docker/overlay2/x-init: no space left on device')).toBe(true);
+    expect(tellsOfDiskTrouble('write /x: read-only file system')).toBe(true);
+    expect(tellsOfDiskTrouble('exec: "x": executable file not found in $PATH')).toBe(false);
+    expect(tellsOfDiskTrouble('container init was OOM-killed (memory limit too low?)')).toBe(false);
   });
 });
