@@ -170,7 +170,7 @@ export class Cycle {
     );
     if (room <= 0) return false;
     const chosen = this.#fitting(
-      this.#candidates(view).filter(({ taskId }) => !book.isSetAside(taskId)),
+      this.#candidates(view, room).filter(({ taskId }) => !book.isSetAside(taskId)),
       room,
     );
     if (chosen.length === 0) return false;
@@ -179,7 +179,7 @@ export class Cycle {
     return won.length > 0;
   }
 
-  #candidates(view: GridView): Candidate[] {
+  #candidates(view: GridView, room: number): Candidate[] {
     const { clock, membership, nodeId, nodeLabels, observations, runner, specs } = this.#parts;
     const now = clock.monotonicMs();
     const candidates = selectCandidates({
@@ -190,6 +190,7 @@ export class Cycle {
       arrivalOf: (id) => observations.arrivalOf(id),
       nodeId,
       nodeLabels,
+      room,
     });
     // In work here: a view from before its claim shows a task as free, and what was lost may still be ending.
     return candidates.filter(({ taskId }) => !runner.isActive(taskId));

@@ -14,7 +14,10 @@ import type { QueueFile } from './queue-index.ts';
 import { rendezvousWeight } from './rendezvous.ts';
 import type { ClaimedState, WaitingState } from './state-codec.ts';
 
+/** The least width of a window. */
 export const SHUFFLE_WINDOW = 64;
+/** Of what all nodes together could take at once: wide enough that few of them reach for the same. */
+const SPREAD = 4;
 
 export interface Candidate {
   taskId: TaskId;
@@ -36,6 +39,8 @@ export interface SelectionInput {
   arrivalOf: (id: TaskId) => number;
   nodeId: NodeId;
   nodeLabels: readonly string[];
+  /** How many tasks this node would take now. Others are taken to be like it. */
+  room: number;
 }
 
 export function selectCandidates(input: SelectionInput): Candidate[] {
@@ -74,10 +79,11 @@ function inOrder(candidates: readonly Candidate[], input: SelectionInput): Candi
     (a, b) => a.priority - b.priority || a.arrival - b.arrival || (a.candidate.taskId < b.candidate.taskId ? -1 : 1),
   );
   const ordered: Candidate[] = [];
+  const width = Math.max(SHUFFLE_WINDOW, SPREAD * input.room * countNodes(input.view));
   for (let start = 0; start < keyed.length; ) {
     const first = keyed[start] as (typeof keyed)[number];
     let end = start;
-    while (end < keyed.length && end - start < SHUFFLE_WINDOW && sameRank(keyed[end], first)) end += 1;
+    while (end < keyed.length && end - start < width && sameRank(keyed[end], first)) end += 1;
     const window = keyed.slice(start, end).map(({ candidate }) => ({
       candidate,
       weight: rendezvousWeight(input.nodeId, candidate.taskId),
@@ -87,6 +93,15 @@ function inOrder(candidates: readonly Candidate[], input: SelectionInput): Candi
     start = end;
   }
   return ordered;
+}
+
+/** Nodes that may claim; what is not read counts as one that may. */
+function countNodes(view: GridView): number {
+  let count = 0;
+  for (const { state } of view.nodes.values()) {
+    if (state?.kind !== 'state' || state.state.state === 'alive') count += 1;
+  }
+  return count;
 }
 
 function sameRank(

@@ -105,6 +105,7 @@ async function setUp() {
         arrivalOf: () => 0,
         nodeId: NODE,
         nodeLabels: [],
+        room: 1,
       }),
     );
     if (!won) throw new Error('the claim was not won');

@@ -57,6 +57,7 @@ function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}):
     arrivalOf: (id) => tasks.find((task) => task.id === id)?.arrival ?? 1,
     nodeId: nodeId('me'),
     nodeLabels: [],
+    room: 1,
     ...overrides,
   };
 }
@@ -107,6 +108,21 @@ describe('selection', () => {
       expect(order).toHaveLength(tasks.length);
       expect(order.slice(0, SHUFFLE_WINDOW).toSorted()).toEqual(oldest);
     }
+  });
+
+  it('lets many nodes that take much at once reach for different tasks', () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+    const tasks = Array.from({ length: 2_000 }, (_, index) => ({ id: `t${String(index).padStart(4, '0')}` }));
+    const room = 40;
+    const wanted = names.map((name) => {
+      const given = input(tasks, { nodeId: nodeId(name), room });
+      for (const other of names) given.view.nodes.set(nodeId(other), { oid: hex(700), state: null });
+      return ids(selectCandidates(given)).slice(0, room);
+    });
+    // Each of them is alone with most of what it wants.
+    expect(new Set(wanted.flat()).size).toBeGreaterThan(0.8 * names.length * room);
+    // And nobody reaches for what is far behind in the queue.
+    expect(wanted.flat().every((id) => id < 't1280')).toBe(true);
   });
 
   it('leaves out what is taken, finished, unreadable, delayed, no task, or wants other labels', () => {
