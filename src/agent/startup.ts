@@ -64,16 +64,18 @@ export async function join(parts: JoinParts): Promise<void> {
     );
     // One turn, one push: the requests are made before the first await.
     const publishing = parts.book.publishOutbox();
-    const adopting = adoptable.map(async ({ oid, state, run, task }) => ({
-      run,
-      claim: await parts.book.adopt({ oid, state }, task),
-    }));
+    // All of them are waited for before the first failure is thrown: what was adopted runs on whatever becomes of the rest.
+    const adopting = Promise.allSettled(
+      adoptable.map(async ({ oid, state, run, task }) => ({
+        run,
+        claim: await parts.book.adopt({ oid, state }, task),
+      })),
+    );
     const registering = register(parts, view);
     // Awaited below; until then a failure of it must not count as one that nobody looks at.
     registering.catch(() => undefined);
     await publishing;
-    // All of them, before the first failure is thrown: what was adopted runs on whatever becomes of the rest.
-    const adopted = await Promise.allSettled(adopting);
+    const adopted = await adopting;
     for (const adoption of adopted) {
       if (adoption.status === 'fulfilled' && adoption.value.claim) {
         parts.runner.resume(adoption.value.claim, adoption.value.run);
