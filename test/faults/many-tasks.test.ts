@@ -21,7 +21,7 @@ const KILL_EVERY_LEAST_MS = 1_500;
 /** One in so many is killed while it still begins. */
 const KILLED_BEGINNING = 4;
 const MAX_KILLS = atScale(8, 100_000);
-const LIMIT_MS = atScale(200_000, 7_200_000);
+const LIMIT_MS = atScale(200_000, 4 * 3_600_000);
 const REST_LIMIT_MS = 60_000;
 
 let server: GitServer;
@@ -61,7 +61,7 @@ describe('a long queue', () => {
         repoUrl: server.url('many'),
         onEntry,
         env: {
-          MAX_PARALLEL_TASKS: '40',
+          MAX_PARALLEL_TASKS: String(atScale(40, 100)),
           HEARTBEAT_INTERVAL: '2',
           NODE_TTL: '10',
           RECORD_BATCH_SIZE: String(atScale(50, 500)),
