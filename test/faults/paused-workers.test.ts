@@ -27,7 +27,7 @@ const ROUND_LIMIT_MS = 120_000;
 /** The owner's tasks that run until somebody stops them would run so long. */
 const ENDLESS_S = 90;
 /** Work that goes on while the observer is stopped, and longer than any pause. */
-const WORK_S = 20;
+const WORK_S = 25;
 
 let engine: PrivateEngine;
 let server: GitServer;
@@ -243,10 +243,12 @@ describe('a worker that is stopped and goes on', () => {
       await until('both to run', () => first.entries('task.started').length === 2, 40_000);
       await using second = startWorker(grid, observer);
       const looks = () => [...second.entries('poll.skipped'), ...second.entries('poll.pulling')];
-      await until('it to have looked', () => looks().length >= 2, 40_000);
+      await until('it to have looked', () => looks().length >= 2, 40_000).catch((error: unknown) => {
+        throw new Error(`${String(error)}\n${second.output}`, { cause: error });
+      });
       const goOn = await pause(second, MANNERS[round % MANNERS.length] as Manner);
       // From a little more than the time-to-live to more than any gap that an observer may have.
-      const pauseMs = TTL_S * 1000 * (1.2 + (round % 5) * 0.4);
+      const pauseMs = TTL_S * 1000 * (1.2 + (round % 5) * 0.5);
       await systemClock.sleep(pauseMs);
       const onAtMs = Date.now();
       goOn();
