@@ -187,13 +187,20 @@ export class Agent {
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
-    const { clock, cycle, emit, health, healthCheckEvery, untilIdle } = this.#parts;
+    const { clock, cycle, emit, health, healthCheckEvery, joinParts, reader, untilIdle } = this.#parts;
     // The first one was made before joining.
     this.#cycles += 1;
     const full = this.#cycles % healthCheckEvery === 0;
     await health.check({ full });
     await this.#maintainClone(signal);
     const report = await cycle.run(signal);
+    if (!joinParts.fixedNamespace && reader.view.elsewhere) {
+      // Two grids in one repository would run each task twice. Started again, this worker finds the others.
+      const { namespace } = reader;
+      emit('namespace.split', { using: namespace });
+      this.#failFor(new Error(`other workers use another namespace of refs than ${namespace}; start this one again`));
+      return;
+    }
     if (untilIdle && report.open === 0) {
       emit('worker.idle');
       this.requestStop();
@@ -262,7 +269,7 @@ export class Agent {
   }
 
   /** Nothing of what runs here will be accepted any more. */
-  #failFor(error: FatalError): void {
+  #failFor(error: Error): void {
     this.#fatal ??= error;
     this.#parts.runner.stopAll('fenced');
     if (!this.#stopRequested) this.requestStop();

@@ -16,7 +16,7 @@ import { type Oid, type RefName, refName } from '../git/oid.ts';
 import type { RefListing, RefSwap, Repository } from '../git/repository.ts';
 import type { Clock } from '../runtime.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
-import { type Namespace, parseLedgerRef } from './names.ts';
+import { NAMESPACES, type Namespace, parseLedgerRef } from './names.ts';
 import { QueueIndex, QueueReader } from './queue-index.ts';
 import { type Decoded, decodeNodeState, decodeTaskState, type NodeState, type TaskState } from './state-codec.ts';
 
@@ -37,9 +37,12 @@ export interface GridView {
   listedAtMs: number;
   /** True when this refresh had to fetch. */
   fetched: boolean;
+  /** From the fallback namespace: nodes are registered in the preferred one as well, where nobody sees ours. */
+  elsewhere: boolean;
 }
 
 const MAX_REFRESH_ROUNDS = 5;
+const [PREFERRED] = NAMESPACES;
 /** Far more than can be settled while a refresh is under way. */
 const MAX_RECENT_SWAPS = 4_000;
 
@@ -96,6 +99,7 @@ export class GridReader {
         nodes: new Map(),
         listedAtMs: Number.NEGATIVE_INFINITY,
         fetched: false,
+        elsewhere: false,
       }
     );
   }
@@ -143,9 +147,12 @@ export class GridReader {
 
   async #refreshOnce(options: RefreshOptions): Promise<GridView | null> {
     const listedAtMs = this.#clock.monotonicMs();
-    const prefixes = this.#configuredBranch
-      ? [this.#branchOf(null), `${this.#namespace}/`]
-      : ['HEAD', 'refs/heads/', `${this.#namespace}/`];
+    const others = this.#namespace === PREFERRED ? null : `${PREFERRED}/nodes/`;
+    const prefixes = [
+      ...(this.#configuredBranch ? [this.#branchOf(null)] : ['HEAD', 'refs/heads/']),
+      `${this.#namespace}/`,
+      ...(others ? [others] : []),
+    ];
     const listing = await this.#repository.listRefs(prefixes, options.signal);
     const branch = this.#branchOf(listing);
     const tip = listing.refs.get(branch) ?? null;
@@ -196,6 +203,7 @@ export class GridReader {
       nodes: known(nodeOids, this.#nodeStates),
       listedAtMs,
       fetched,
+      elsewhere: others !== null && [...listing.refs.keys()].some((ref) => ref.startsWith(others)),
     };
     for (const { swap, atMs } of this.#recentSwaps) {
       const parsed = parseLedgerRef(this.#namespace, swap.ref);

@@ -78,6 +78,7 @@ export const EVENTS = {
   'node.id-taken': { level: 'warn', message: 'Node id is held by another machine, watching whether it lives' },
   'node.id-conflict': { level: 'error', message: 'Another machine uses this node id' },
   'node.goodbye': { level: 'info', message: 'Node signed off' },
+  'namespace.split': { level: 'error', message: 'Other workers use another ref namespace, stopping' },
   'namespace.fallback': { level: 'warn', message: 'Host refuses the ref namespace, using branches instead' },
 
   'engine.ready': { level: 'info', message: 'Container engine ready' },

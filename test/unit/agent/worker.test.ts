@@ -491,4 +491,23 @@ describe('a worker', () => {
     await until('the ref to go', () => g.taskRefs().length === 0);
     await stop(worker);
   });
+
+  it('leaves the fallback namespace when others turn up in the preferred one', async () => {
+    const g = await grid();
+    const early = await g.startWorker('early', {
+      prepare: (repository) => {
+        repository.onPush = (swaps) => (swaps.some(({ ref }) => ref.startsWith('refs/dgrid/')) ? 'refused' : 'none');
+      },
+    });
+    const ended = early.done.then(
+      () => null,
+      (error: unknown) => error,
+    );
+    await until('the fallback', () => early.events.named('namespace.fallback').length > 0);
+    await until('it to work there', () => early.events.named('worker.ready').length > 0);
+    const late = await g.startWorker('late');
+    expect(await ended).toMatchObject({ message: expect.stringContaining('another namespace') });
+    expect(early.events.named('namespace.split')).toHaveLength(1);
+    await stop(late);
+  });
 });

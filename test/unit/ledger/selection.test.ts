@@ -44,6 +44,7 @@ function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}):
     nodes: new Map(),
     listedAtMs: 0,
     fetched: false,
+    elsewhere: false,
   };
   return {
     view,
