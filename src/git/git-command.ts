@@ -92,7 +92,11 @@ export class GitCommand {
   readonly #base: CommandEnvironment;
   readonly #group: boolean;
   readonly #maxOutputBytes: number;
-  readonly #runs = new AsyncLocalStorage<Running>();
+  /**
+   * Tells which run a child process belongs to. Holds a bare mark and never the run itself: simple-git keeps the context of
+   * each command for ever (every one waits, among others, for one promise that is never settled).
+   */
+  readonly #runs = new AsyncLocalStorage<symbol>();
 
   /** @param options.operatorEnv the program's own environment, of which a short list is passed on. */
   constructor(options: { clock: Clock; emit: Emit; operatorEnv: NodeJS.ProcessEnv; maxOutputBytes?: number }) {
@@ -162,8 +166,9 @@ export class GitCommand {
     environment: CommandEnvironment,
     options: GitRunOptions,
   ): Promise<void> {
+    const mark = Symbol('run');
     const onChild = (message: unknown) => {
-      if (this.#runs.getStore() === run) run.child = (message as { process: ChildProcess }).process;
+      if (this.#runs.getStore() === mark) run.child = (message as { process: ChildProcess }).process;
     };
     const onAbort = () => this.#end(run, 'aborted');
     subscribe('child_process', onChild);
@@ -174,7 +179,7 @@ export class GitCommand {
           (overdue) => overdue && reject(new Error('the process did not end')),
         );
       });
-      await Promise.race([this.#runs.run(run, () => this.#spawn(run, args, environment, options)), abandoned]);
+      await Promise.race([this.#runs.run(mark, () => this.#spawn(run, args, environment, options)), abandoned]);
     } finally {
       options.signal?.removeEventListener('abort', onAbort);
       unsubscribe('child_process', onChild);
