@@ -1,4 +1,6 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { GitCommand, type GitExit } from '../../src/git/git-command.ts';
 import type { CommandEnvironment } from '../../src/git/git-environment.ts';
@@ -7,6 +9,7 @@ import { initBare } from '../support/git.ts';
 import { GitServer } from '../support/git-server.ts';
 import { processesWith } from '../support/processes.ts';
 import { hermeticEnv, makeTempDir, type TempDir } from '../support/temp.ts';
+import { until } from '../support/until.ts';
 
 let dir: TempDir;
 let server: GitServer;
@@ -51,6 +54,21 @@ describe('GitCommand', () => {
     const id = written.stdout.toString().trim();
     expect((await git.run(['cat-file', 'blob', id], { ...options, environment })).stdout).toEqual(bytes);
     expect((await git.run(['show', id], { ...options, environment })).stdout).toEqual(bytes);
+  });
+
+  it('lets go of what a command was given once it has ended', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const git = makeCommand();
+    const given = await (async () => {
+      const input = Buffer.alloc(1024 * 1024);
+      await git.run(['hash-object', '--stdin'], { ...options, environment: inClone(), input });
+      return new WeakRef(input);
+    })();
+    await until('the input to be collected', () => {
+      collect();
+      return given.deref() === undefined;
+    });
   });
 
   it('fails with kind, code and text, also when git has nothing to say', async () => {
