@@ -240,3 +240,25 @@ describe('a node', () => {
     });
   });
 });
+
+describe('two claims of the same content, made at the same moment', () => {
+  it('are two objects, so that only one of them wins', async () => {
+    const { push, reader } = await setUp();
+    const specBlob = (await reader.refresh()).queue.files.get(TASK)!.blob;
+    const facts = { taskId: TASK, nodeId: NODE, incarnation: 'same', epoch: 1, attempt: 1, failures: 0, takeovers: 0 };
+    // Two machines with one id, which also drew the same incarnation: nothing but the nonce tells their states apart.
+    const claims = [0, 1].map(() =>
+      new StateWriter({
+        user: { name: 'w', email: 'worker+a@d-grid.local' },
+        clock: { ...systemClock, wallMs: () => 0 },
+        randomHex: systemRandomHex,
+        format: () => 'sha1',
+      }).task({ ...facts, state: 'claimed', specBlob }, null),
+    );
+    const outcomes = [];
+    for (const { commit, objects } of claims) {
+      outcomes.push(await push({ swap: { ref: REF, from: null, to: commit.oid }, objects, step: 'swap.claim' }));
+    }
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['won', 'lost']);
+  });
+});
