@@ -4,7 +4,7 @@ import { runSeeds } from '../simulation/seed-runner.ts';
 import { simulate } from '../simulation/simulation.ts';
 import { atScale } from '../support/scale.ts';
 
-const SEEDS = atScale(6_000, 100_000);
+const SEEDS = atScale(4_000, 100_000);
 const LIMIT_MS = atScale(300_000, 3_600_000);
 
 describe('simulated grids', () => {
@@ -18,8 +18,8 @@ describe('simulated grids', () => {
   });
 
   it('lose nothing and accept nothing twice', { timeout: LIMIT_MS }, async () => {
-    // Each run looks at others, so that many runs see many.
-    const from = 1 + Math.floor(Math.random() * 1_000_000) * 1_000;
+    // Always the same ones, so that a run judges the change and not its luck. `npm run simulate` looks at others.
+    const from = 1;
     const report = await runSeeds({ from, count: SEEDS });
     const { failures, ms, ...figures } = report;
     console.info(`simulation: ${Math.round((SEEDS * 1000) / ms)} seeds/s from ${from}, ${JSON.stringify(figures)}`);
