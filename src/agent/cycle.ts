@@ -109,7 +109,7 @@ export class Cycle {
     emit(view.fetched ? 'poll.pulling' : 'poll.skipped', { tip: view.tip, queued: view.queue.files.size });
     watch.observe(
       [...view.nodes].map(([id, { oid }]) => [id, oid] as const),
-      view.listedAtMs,
+      view,
     );
     await specs.update(view.queue);
     observations.observe(view, clock.monotonicMs());

@@ -2,6 +2,7 @@
  * Taking one's place in the grid: which namespace, whether the id is free, what an earlier run of this node left behind.
  */
 import type { Executor, ExecutorError, FoundRun } from '../executor/executor.ts';
+import { GitError } from '../git/errors.ts';
 import type { Repository } from '../git/repository.ts';
 import type { ClaimBook, HeldClaim, TaskFile } from '../ledger/claims.ts';
 import type { DeathWatch } from '../ledger/death-watch.ts';
@@ -53,7 +54,7 @@ export async function join(parts: JoinParts): Promise<void> {
   const found = await findRuns(parts);
   const outbox = await parts.book.loadOutbox();
   for (;;) {
-    const view = await parts.reader.refresh({ nodes: 'all', signal: parts.signal });
+    const view = await lookForOwnRef(parts);
     if (parts.membership.judgeOwnRef(view) === 'foreign') throw idConflict(parts);
     // An earlier round may have registered without our knowing, and have been declared dead since.
     parts.membership.renewIfEnded(view);
@@ -95,7 +96,7 @@ export async function join(parts: JoinParts): Promise<void> {
 export async function rejoin(parts: JoinParts): Promise<void> {
   parts.membership.renew();
   for (;;) {
-    const view = await parts.reader.refresh({ nodes: 'all', signal: parts.signal });
+    const view = await lookForOwnRef(parts);
     if (parts.membership.judgeOwnRef(view) === 'foreign') throw idConflict(parts);
     parts.membership.renewIfEnded(view);
     if ((await register(parts, view)) === 'registered') return;
@@ -120,11 +121,18 @@ export async function discardLeftovers(
   if (failure) throw failure;
 }
 
+/** @throws GitError, also when the state behind the own ref did not come along: that is no reason to take it for another's. */
+async function lookForOwnRef({ membership, nodeId, reader, signal }: JoinParts): Promise<GridView> {
+  const view = await reader.refresh({ nodes: 'all', signal });
+  if (membership.judgeOwnRef(view) !== 'unread') return view;
+  throw new GitError('network', 'fetch', `the state of node ${nodeId} moved while it was read`);
+}
+
 async function waitForFreeId(parts: JoinParts): Promise<void> {
-  const { clock, membership, nodeId, reader, signal, watch, watchIntervalMs } = parts;
+  const { clock, membership, nodeId, signal, watch, watchIntervalMs } = parts;
   let first: GridView | null = null;
   for (;;) {
-    const view = await reader.refresh({ nodes: 'all', signal });
+    const view = await lookForOwnRef(parts);
     if (membership.judgeOwnRef(view) === 'free') return;
     const known = view.nodes.get(nodeId);
     if (known?.state && known.state.kind !== 'state') {
@@ -134,7 +142,7 @@ async function waitForFreeId(parts: JoinParts): Promise<void> {
     if (first.nodes.get(nodeId)?.oid !== known?.oid) throw idConflict(parts);
     watch.observe(
       [...view.nodes].map(([id, { oid }]) => [id, oid] as const),
-      view.listedAtMs,
+      view,
     );
     const ttlMs = known?.state?.kind === 'state' ? known.state.state.ttlMs : 0;
     if (watch.isDead(nodeId, ttlMs)) {

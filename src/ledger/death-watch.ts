@@ -10,6 +10,11 @@ import type { NodeId } from '../task/id.ts';
 
 export const MIN_READS = 5;
 
+export interface Reading {
+  listedAtMs: number;
+  answeredAtMs: number;
+}
+
 interface Watched {
   oid: Oid;
   sinceMs: number;
@@ -26,15 +31,19 @@ export class DeathWatch {
     this.#maxGapMs = maxGapMs;
   }
 
-  /** @param readAtMs when the fresh listing was asked for, on the observer's monotonic clock. */
-  observe(nodes: Iterable<readonly [NodeId, Oid]>, readAtMs: number): void {
-    const gap = this.#lastReadMs === null ? 0 : readAtMs - this.#lastReadMs;
+  /**
+   * @param reading when the fresh listing was asked for and when it was answered, on the observer's monotonic clock. What it
+   * shows was there at some moment in between: for certain only from the answer on, and only until it was asked for.
+   */
+  observe(nodes: Iterable<readonly [NodeId, Oid]>, { listedAtMs, answeredAtMs }: Reading): void {
+    const gap = this.#lastReadMs === null ? 0 : listedAtMs - this.#lastReadMs;
     const forget = gap > this.#maxGapMs;
-    this.#lastReadMs = readAtMs;
+    this.#lastReadMs = listedAtMs;
     const next = new Map<NodeId, Watched>();
     for (const [id, oid] of nodes) {
       const before = forget ? undefined : this.#watched.get(id);
-      next.set(id, before?.oid === oid ? { ...before, reads: before.reads + 1 } : { oid, sinceMs: readAtMs, reads: 1 });
+      const fresh = { oid, sinceMs: answeredAtMs, reads: 1 };
+      next.set(id, before?.oid === oid ? { ...before, reads: before.reads + 1 } : fresh);
     }
     this.#watched = next;
   }

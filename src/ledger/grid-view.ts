@@ -35,6 +35,7 @@ export interface GridView {
   nodes: Map<NodeId, Known<NodeState>>;
   /** Monotonic instants before the listing was asked for and after it was answered. */
   listedAtMs: number;
+  answeredAtMs: number;
   /** True when this refresh had to fetch. */
   fetched: boolean;
   /** From the fallback namespace: nodes are registered in the preferred one as well, where nobody sees ours. */
@@ -98,6 +99,7 @@ export class GridReader {
         tasks: new Map(),
         nodes: new Map(),
         listedAtMs: Number.NEGATIVE_INFINITY,
+        answeredAtMs: Number.NEGATIVE_INFINITY,
         fetched: false,
         elsewhere: false,
       }
@@ -154,6 +156,7 @@ export class GridReader {
       ...(others ? [others] : []),
     ];
     const listing = await this.#repository.listRefs(prefixes, options.signal);
+    const answeredAtMs = this.#clock.monotonicMs();
     const branch = this.#branchOf(listing);
     const tip = listing.refs.get(branch) ?? null;
     const taskOids = new Map<TaskId, Oid>();
@@ -202,6 +205,7 @@ export class GridReader {
       tasks: known(taskOids, this.#taskStates),
       nodes: known(nodeOids, this.#nodeStates),
       listedAtMs,
+      answeredAtMs,
       fetched,
       elsewhere: others !== null && [...listing.refs.keys()].some((ref) => ref.startsWith(others)),
     };

@@ -37,7 +37,9 @@ export type OwnRefJudgement =
   /** Nobody holds the id, or we do, or its holder signed off. */
   | 'free'
   /** Another machine holds it and may be alive. */
-  | 'foreign';
+  | 'foreign'
+  /** Somebody holds it, and the reading brought its id without its state: a later one tells. */
+  | 'unread';
 
 export interface MembershipParts {
   nodeId: NodeId;
@@ -78,7 +80,8 @@ export class Membership {
   judgeOwnRef(view: GridView): OwnRefJudgement {
     const known = view.nodes.get(this.#parts.nodeId);
     if (!known) return 'free';
-    if (known.state?.kind !== 'state') return 'foreign';
+    if (known.state === null) return 'unread';
+    if (known.state.kind !== 'state') return 'foreign';
     const { state, machine } = known.state.state;
     return machine === this.#parts.machine || state !== 'alive' ? 'free' : 'foreign';
   }
@@ -201,7 +204,8 @@ export class Membership {
     }
     const view = await this.#parts.reader.refresh({ nodes: 'all' });
     const known = view.nodes.get(this.#parts.nodeId);
-    const state = known?.state?.kind === 'state' ? known.state.state : null;
+    if (!known?.state) throw new GitError('network', 'fetch', 'the state of this node moved while it was read');
+    const state = known.state.kind === 'state' ? known.state.state : null;
     if (state?.machine === this.#parts.machine || state?.state === 'fenced') return 'fenced';
     return 'conflict';
   }

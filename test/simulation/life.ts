@@ -17,6 +17,7 @@ export class Life implements Clock {
   readonly #rate: number;
   readonly #bornAtMs: number;
   #pausedUntilMs = 0;
+  #pauseKind: PauseKind = 'stopped';
   #suspendedMs = 0;
   #wallJumpMs = 0;
   #deliveries = 0;
@@ -40,12 +41,16 @@ export class Life implements Clock {
   pause(ms: number, kind: PauseKind): void {
     if (this.ended || this.#isPaused) return;
     this.#pausedUntilMs = this.timeline.nowMs + ms;
+    this.#pauseKind = kind;
     if (kind === 'suspended') this.#suspendedMs += ms;
   }
 
   /** The pause that is under way ends now. */
   resume(): void {
-    this.#pausedUntilMs = Math.min(this.#pausedUntilMs, this.timeline.nowMs);
+    if (!this.#isPaused) return;
+    // The whole of it was counted when it began, and the monotonic clock never goes back.
+    if (this.#pauseKind === 'suspended') this.#suspendedMs -= this.#pausedUntilMs - this.timeline.nowMs;
+    this.#pausedUntilMs = this.timeline.nowMs;
   }
 
   jumpWall(ms: number): void {

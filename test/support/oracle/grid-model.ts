@@ -61,6 +61,12 @@ export class GridModel {
   /** The owner of each claim that ever stood. */
   readonly ownerOf = new Map<Oid, NodeId>();
   readonly incarnations = new Map<NodeId, string[]>();
+  /** Tasks whose ref a late copy of a request has brought back after they had their record; nobody records it. */
+  readonly reborn = new Set<TaskId>();
+  /** Every state that a task's ref has ever held. */
+  readonly taskStates = new Set<Oid>();
+  /** Every state that a node's ref has ever held. */
+  readonly nodeStates = new Set<Oid>();
   takeovers = 0;
   adoptions = 0;
   fencings = 0;

@@ -20,8 +20,11 @@ export function checkNodeChange(examination: Examination, change: RefChange, id:
     if (read.parents.length > 0) report('state', ref, `${to} has a parent`);
     if (before?.state) checkFollows(examination, change, { ...before, state: before.state }, read.state);
     else if (before === null && read.state.state !== 'alive') report('node', ref, `${read.state.state} from nothing`);
-    checkIncarnation(examination, change, read.state);
+    // A late copy of the request that had registered it, after a person deleted the ref.
+    const echo = change.from === null && model.nodeStates.has(to);
+    if (!echo) checkIncarnation(examination, change, read.state);
   }
+  model.nodeStates.add(to);
   model.setNode(id, { oid: to, state: read.state, sinceMs: timeMs }, timeMs);
 }
 

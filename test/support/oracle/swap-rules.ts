@@ -42,7 +42,7 @@ export function checkSwaps({ history, lateReadings, report, toleranceMs }: Exami
     // What was there and has been replaced since is as good as lost: nobody acts on it any more.
     const replaced =
       change !== undefined && (replacedAtMs.get(change) ?? Number.POSITIVE_INFINITY) <= tried.settledMs + toleranceMs;
-    if (tried.outcome === 'lost' && replaced) continue;
+    if (tried.outcome !== 'won' && replaced) continue;
     const problem = problemOf(tried, change?.from === tried.from ? change : undefined, toleranceMs);
     if (problem !== null) report(tried.outcome, tried.ref, `${name(tried)} ${problem}`);
   }

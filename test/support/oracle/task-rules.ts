@@ -12,6 +12,9 @@ export function checkTaskChange(examination: Examination, change: RefChange, id:
   const { model, reader, report } = examination;
   const { ref, from, to, timeMs } = change;
   const before = model.tasks.get(id) ?? null;
+  if (before === null) model.reborn.delete(id);
+  if (before === null && model.records.has(id) && to !== null && model.taskStates.has(to)) model.reborn.add(id);
+  if (to !== null) model.taskStates.add(to);
   if (to === null) {
     if (!model.records.has(id)) report('deletion', ref, `deleted from ${from} without a record on the branch`);
     model.setTask(id, null);
@@ -151,7 +154,8 @@ function expectedCounts(kind: MoveKind, before: TaskState | null): Counts<readon
 
 /**
  * A state that is finished from nothing, or once more, although the task has its record is an echo: somebody's view was
- * late, or a copy of a request. It is never recorded, so it is no second result; `checkBranchChange` sees to that.
+ * late, or a copy of a request; so is one that follows upon a claim which such a copy brought back. It is never recorded, so
+ * it is no second result; `checkBranchChange` sees to that.
  */
 function checkFinished(
   { model, reader, report }: Examination,
@@ -161,7 +165,7 @@ function checkFinished(
 ): void {
   const earlier = model.finished.get(state.taskId) ?? [];
   const again = earlier.some(({ oid }) => oid === to);
-  const echo = (from === null || again) && model.records.has(state.taskId);
+  const echo = (from === null || again || model.reborn.has(state.taskId)) && model.records.has(state.taskId);
   if (earlier.length > 0 && !echo) {
     report('one-result', ref, `finished as ${to}, after ${earlier.map(({ oid }) => oid).join(', ')}`);
   }

@@ -1,10 +1,11 @@
 /** Whole workers on a repository in memory: the protocol's promises, without git and without an engine. */
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { GitError } from '../../../src/git/errors.ts';
-import { makeCommit, makeTree } from '../../../src/git/objects.ts';
+import { type GitObject, makeCommit, makeTree } from '../../../src/git/objects.ts';
 import { refName } from '../../../src/git/oid.ts';
+import { encodeNodeState } from '../../../src/ledger/state-codec.ts';
 import { systemClock } from '../../../src/runtime.ts';
-import { taskId } from '../../../src/task/id.ts';
+import { nodeId, taskId } from '../../../src/task/id.ts';
 import { MemoryGrid, type TestWorker, testSettings } from '../../support/memory-grid.ts';
 import { StubEngine } from '../../support/stub-executor.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
@@ -510,4 +511,52 @@ describe('a worker', () => {
     expect(early.events.named('namespace.split')).toHaveLength(1);
     await stop(late);
   });
+
+  it('does not take its own ref for that of another machine while its state cannot be read yet', async () => {
+    const g = await grid();
+    const first = await g.startWorker('a');
+    await until('it to register', () => first.events.named('worker.ready').length > 0);
+    await stop(first);
+    const ref = refName('refs/dgrid/nodes/a');
+    let lists = 0;
+    let blind = 0;
+    const second = await g.startWorker('a', {
+      prepare: (repository) => {
+        repository.onList = () => {
+          lists += 1;
+          if (lists !== 2) return;
+          // A request of the life before that was long under way: the ref moves after the id was found free.
+          const late = nodeCommit('a', { state: 'alive', machine: 'machine-a' });
+          for (const object of late) g.remote.objects.set(object.oid, object);
+          g.remote.refs.set(ref, late[1].oid);
+          blind = 1;
+        };
+        const fetchRefs = repository.fetchRefs.bind(repository);
+        repository.fetchRefs = async (patterns) => {
+          blind -= 1;
+          if (blind < 0) await fetchRefs(patterns);
+        };
+      },
+    });
+    await until('it to work', () => second.events.named('worker.ready').length > 0);
+    await stop(second);
+  });
 });
+
+function nodeCommit(id: string, { state, machine }: { state: 'alive'; machine: string }): [GitObject, GitObject] {
+  const tree = makeTree([], 'sha1');
+  const message = encodeNodeState({
+    state,
+    machine,
+    nodeId: nodeId(id),
+    incarnation: 'earlier',
+    sequence: 9,
+    intervalMs: 60,
+    ttlMs: 300,
+    nonce: 'late',
+    fencedBy: null,
+    info: {},
+  });
+  const who = { name: 'w', email: `worker+${id}@d-grid.local`, seconds: 0 };
+  return [tree, makeCommit({ tree: tree.oid, parents: [], author: who, committer: who, message }, 'sha1')];
+}

@@ -233,7 +233,7 @@ describe('a node', () => {
     await membership.register(await reader.refresh({ nodes: 'all' }));
     const view = await reader.refresh({ nodes: 'all' });
     const watch = new DeathWatch(1_000);
-    watch.observe([[NODE, view.nodes.get(NODE)!.oid]], 0);
+    watch.observe([[NODE, view.nodes.get(NODE)!.oid]], { listedAtMs: 0, answeredAtMs: 0 });
     await membership.fenceIfDead(view, watch, NODE);
     expect((await reader.refresh({ nodes: 'all' })).nodes.get(NODE)?.state).toMatchObject({
       state: { state: 'alive' },

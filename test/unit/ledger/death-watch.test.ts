@@ -11,7 +11,7 @@ const GAP = 120;
 
 function watched(readings: readonly (readonly [atMs: number, object: number])[]): DeathWatch {
   const watch = new DeathWatch(GAP);
-  for (const [ms, object] of readings) watch.observe([[node, at(object)]], ms);
+  for (const [ms, object] of readings) watch.observe([[node, at(object)]], { listedAtMs: ms, answeredAtMs: ms });
   return watch;
 }
 
@@ -20,6 +20,16 @@ describe('death watch', () => {
     const steady = [0, 60, 120, 180, 240, 300].map((ms) => [ms, 1] as const);
     expect(watched(steady).isDead(node, TTL)).toBe(true);
     expect(watched(steady.slice(0, -1)).isDead(node, TTL)).toBe(false);
+  });
+
+  it('counts from the answer of the first reading, which may have been long under way', () => {
+    const watch = new DeathWatch(GAP);
+    watch.observe([[node, at(1)]], { listedAtMs: 0, answeredAtMs: 50 });
+    for (const ms of [60, 120, 180, 240, 300])
+      watch.observe([[node, at(1)]], { listedAtMs: ms, answeredAtMs: ms + 50 });
+    expect(watch.isDead(node, TTL)).toBe(false);
+    watch.observe([[node, at(1)]], { listedAtMs: 360, answeredAtMs: 361 });
+    expect(watch.isDead(node, TTL)).toBe(true);
   });
 
   it('starts to count again with every sign of life', () => {
@@ -31,9 +41,9 @@ describe('death watch', () => {
     const steady = [0, 60, 120, 180, 240].map((ms) => [ms, 1] as const);
     const watch = watched(steady);
     watch.restart();
-    for (const ms of [300, 360, 420, 480, 540]) watch.observe([[node, at(1)]], ms);
+    for (const ms of [300, 360, 420, 480, 540]) watch.observe([[node, at(1)]], { listedAtMs: ms, answeredAtMs: ms });
     expect(watch.isDead(node, TTL)).toBe(false);
-    watch.observe([[node, at(1)]], 600);
+    watch.observe([[node, at(1)]], { listedAtMs: 600, answeredAtMs: 600 });
     expect(watch.isDead(node, TTL)).toBe(true);
   });
 

@@ -43,6 +43,7 @@ function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}):
     ),
     nodes: new Map(),
     listedAtMs: 0,
+    answeredAtMs: 0,
     fetched: false,
     elsewhere: false,
   };
