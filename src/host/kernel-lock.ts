@@ -4,6 +4,14 @@
  * it went, so there is no stale lock to judge.
  */
 import type { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/**
+ * An exclusive lock is taken in three steps, and of two that try at once each can be in the other's way, so that neither
+ * gets it. Whoever holds it holds it for long; so "busy" is believed after this many tries, at uneven distances.
+ */
+const TRIES = 5;
+const LONGEST_WAIT_MS = 40;
 
 /** The low byte of an error code; the rest tells kinds of it apart. */
 const SQLITE_BUSY = 5;
@@ -16,22 +24,25 @@ export class KernelLock {
   }
 
   /**
-   * Takes the lock at once or not at all: null when another process holds it. The directory of `path` must exist.
+   * Takes the lock within a fifth of a second or not at all: null when another process holds it. The directory of `path` must exist.
    * The caller must keep the returned object for as long as it needs the lock.
    * @throws Error when the file or this Node cannot give a lock.
    */
   static async tryAcquire(path: string): Promise<KernelLock | null> {
     // Loaded here, not above: some builds of Node come without it, and that is to be an error one can read.
     const sqlite = await import('node:sqlite');
-    const database = new sqlite.DatabaseSync(path, { timeout: 0 });
-    try {
-      // Nothing is ever written to it, so it needs no journal; one left by a crash would only raise questions.
-      database.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE');
-      return new KernelLock(database);
-    } catch (error) {
-      database.close();
-      if (((error as { errcode?: number }).errcode ?? 0) % 256 === SQLITE_BUSY) return null;
-      throw error;
+    for (let tried = 1; ; tried++) {
+      const database = new sqlite.DatabaseSync(path, { timeout: 0 });
+      try {
+        // Nothing is ever written to it, so it needs no journal; one left by a crash would only raise questions.
+        database.exec('PRAGMA journal_mode = OFF; BEGIN EXCLUSIVE');
+        return new KernelLock(database);
+      } catch (error) {
+        database.close();
+        if (((error as { errcode?: number }).errcode ?? 0) % 256 !== SQLITE_BUSY) throw error;
+      }
+      if (tried === TRIES) return null;
+      await sleep(Math.random() * LONGEST_WAIT_MS);
     }
   }
 

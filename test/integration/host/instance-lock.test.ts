@@ -93,6 +93,16 @@ it('lets exactly one of two win, each time, also over the lock of a dead one', a
   }
 });
 
+it('is not put off by somebody who only looks at the lock for a moment, as a second one that tries does', async () => {
+  const stateDir = await temporaryDirectory();
+  const { DatabaseSync } = await import('node:sqlite');
+  const passing = new DatabaseSync(join(stateDir, 'worker.lock'));
+  passing.exec('BEGIN; SELECT * FROM sqlite_master');
+  setTimeout(() => passing.close(), 1);
+  const lock = await acquire(stateDir);
+  await lock.release();
+});
+
 it('holds across process tables, as between two containers', async () => {
   const stateDir = await temporaryDirectory();
   const isolated = ['unshare', '--user', '--map-root-user', '--pid', '--fork', '--kill-child', '--mount-proc'];
