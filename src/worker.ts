@@ -7,8 +7,9 @@ import type { Settings } from './config/settings.ts';
 import { isImageAllowed } from './executor/docker/allow-list.ts';
 import { DockerExecutor } from './executor/docker/docker-executor.ts';
 import type { Executor } from './executor/executor.ts';
-import { CliRepository } from './git/cli-repository.ts';
 import { GitError, RETRYABLE, WAITS } from './git/errors.ts';
+import { openRepository } from './git/open-repository.ts';
+import type { Repository } from './git/repository.ts';
 import { InstanceLock } from './host/instance-lock.ts';
 import { machineId } from './host/machine-id.ts';
 import { Quota } from './host/quota.ts';
@@ -59,7 +60,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   try {
     const randomHex: RandomHex = systemRandomHex;
     const machine = await machineId({ stateDir, randomHex, clock, emit });
-    const repository = openRepository(settings, options);
+    const repository = openRepository(settings.git, settings.repoPath, { ...options, random: systemRandomFraction });
     const executor =
       options.executor ??
       openExecutor(settings, {
@@ -113,21 +114,6 @@ async function runUntilStopped(worker: Worker, release: () => Promise<unknown>):
   }
 }
 
-/** For one-off uses too, as `doctor`. */
-export function openRepository(
-  settings: Pick<Settings, 'git' | 'repoPath'>,
-  parts: { clock: Clock; emit: Emit; operatorEnv: NodeJS.ProcessEnv },
-): CliRepository {
-  return new CliRepository({
-    settings: settings.git,
-    path: settings.repoPath,
-    clock: parts.clock,
-    emit: parts.emit,
-    random: systemRandomFraction,
-    operatorEnv: parts.operatorEnv,
-  });
-}
-
 /** @param parts.isLive runs that must be kept although they ended, beside those of this process. */
 export function openExecutor(
   settings: Settings,
@@ -149,12 +135,7 @@ export function gridIdOf(repoUrl: string): string {
   return createHash('sha256').update(repoUrl).digest('hex').slice(0, 16);
 }
 
-async function firstContact(
-  repository: CliRepository,
-  clock: Clock,
-  emit: Emit,
-  signal: AbortSignal,
-): Promise<Namespace> {
+async function firstContact(repository: Repository, clock: Clock, emit: Emit, signal: AbortSignal): Promise<Namespace> {
   for (;;) {
     try {
       return await findNamespace(repository, signal);

@@ -167,6 +167,7 @@ function toGitSettings(values: Values): GitSettings {
     sshKeyFile: values.GIT_SSH_KEY_FILE,
     sshKnownHostsFile: values.GIT_SSH_KNOWN_HOSTS_FILE,
     credentialHelper: values.GIT_CREDENTIAL_HELPER,
+    transport: values.GIT_TRANSPORT,
     commandTimeoutMs: values.GIT_COMMAND_TIMEOUT,
     useShallowClone: values.USE_SHALLOW_CLONE,
     retryAttempts: values.RETRY_ATTEMPTS,

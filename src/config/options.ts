@@ -175,6 +175,13 @@ export const OPTIONS = {
     example: 'store --file=/etc/dgrid/credentials',
     description: 'A credential helper, in the syntax of Git’s credential.helper.',
   }),
+  GIT_TRANSPORT: setting('auto', {
+    group: 'git',
+    scope: 'both',
+    kind: oneOf(['auto', 'command']),
+    description:
+      'How http(s) remotes are spoken with. auto: directly, and by the git command where the host or this machine does not let us. command: always by the git command.',
+  }),
   GIT_COMMAND_TIMEOUT: setting('120', {
     group: 'git',
     scope: 'both',

@@ -9,6 +9,9 @@ export type LogFormat = 'json' | 'pretty' | 'auto';
 export type ImagePullPolicy = 'missing' | 'always' | 'never';
 export type RefNamespaceSetting = 'auto' | 'refs/dgrid' | 'refs/heads/dgrid';
 
+/** For http remotes. `command`: the git command does everything. */
+export type GitTransport = 'auto' | 'command';
+
 export interface GitSettings {
   repoUrl: string;
   /** null: the remote's HEAD. */
@@ -22,7 +25,8 @@ export interface GitSettings {
   sshKnownHostsFile: string | null;
   /** A Git credential helper of the operator's, in the syntax of `credential.helper`. */
   credentialHelper: string | null;
-  /** The longest that one git command may take. */
+  transport: GitTransport;
+  /** The longest that one git command, or one request, may take. */
   commandTimeoutMs: number;
   useShallowClone: boolean;
   retryAttempts: number;

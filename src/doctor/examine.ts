@@ -2,12 +2,12 @@
  * Looks at everything the worker stands on, the way the worker itself would use it, and says how to mend what is broken.
  */
 import type { Settings } from '../config/settings.ts';
-import type { CliRepository } from '../git/cli-repository.ts';
 import { refName } from '../git/oid.ts';
+import { type OpenedRepository, openRepository } from '../git/open-repository.ts';
 import type { Namespace } from '../ledger/names.ts';
 import type { Emit } from '../observe/events.ts';
-import type { Clock } from '../runtime.ts';
-import { openExecutor, openRepository } from '../worker.ts';
+import { type Clock, systemRandomFraction } from '../runtime.ts';
+import { openExecutor } from '../worker.ts';
 import { judgeCapabilities } from './capabilities.ts';
 import { type CheckResult, messageOf, warning } from './check.ts';
 import { checkEngine, checkImage, checkLimits } from './engine.ts';
@@ -25,8 +25,9 @@ export interface DoctorOptions {
 /** Runs the checks one after the other; each is told as soon as it is done. */
 export async function* examine(options: DoctorOptions): AsyncGenerator<CheckResult> {
   const { settings, clock, emit, operatorEnv } = options;
-  const repository = openRepository(settings, { clock, emit, operatorEnv });
-  yield await checkGit(repository);
+  const random = systemRandomFraction;
+  const repository = openRepository(settings.git, settings.repoPath, { clock, emit, random, operatorEnv });
+  yield await checkGit(repository.command);
   yield await checkState(settings);
   const remote = await checkRemote(repository, settings);
   yield remote.result;
@@ -47,7 +48,7 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<CheckResu
 }
 
 async function* checkRepository(
-  repository: CliRepository,
+  repository: OpenedRepository,
   { refs, branch }: RemoteFound,
   namespace: Namespace,
   { settings, clock }: DoctorOptions,
@@ -55,7 +56,7 @@ async function* checkRepository(
   const { nodeId } = settings;
   yield judgeListing(refs, settings.pullIntervalMs);
   try {
-    const capabilities = await repository.capabilities(refName(`${namespace}/doctor/${nodeId}/none`));
+    const capabilities = await repository.command.capabilities(refName(`${namespace}/doctor/${nodeId}/none`));
     yield* judgeCapabilities(capabilities, settings.git);
   } catch (error) {
     yield warning('protocol', `the server cannot be asked what it can do: ${messageOf(error)}`, null);

@@ -3,8 +3,8 @@
  * one removes.
  */
 import { type GitObject, makeCommit, makeTree } from '../git/objects.ts';
-import { type Oid, type RefName, refName } from '../git/oid.ts';
-import type { Repository, SwapVerdict } from '../git/repository.ts';
+import { type ObjectFormat, type Oid, type RefName, refName } from '../git/oid.ts';
+import type { RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
 import type { Namespace } from '../ledger/names.ts';
 import type { NodeId } from '../task/id.ts';
 
@@ -25,13 +25,16 @@ export class ProbeRefs {
   async clear(): Promise<RefName[]> {
     const left = await this.#listed();
     if (left.size === 0) return [];
-    await this.#repository.swapRefs([...left].map(([ref, oid]) => ({ ref, from: oid, to: null })));
+    await this.#repository.swapRefs(
+      [...left].map(([ref, oid]) => ({ ref, from: oid, to: null })),
+      [],
+    );
     return [...(await this.#listed()).keys()];
   }
 
   /** @returns the verdict for each of the swaps, in their order. @throws GitError */
-  async swap(...swaps: readonly { ref: RefName; from: Oid | null; to: Oid | null }[]): Promise<SwapVerdict[]> {
-    const verdicts = await this.#repository.swapRefs(swaps);
+  async swap(probes: Probes, ...swaps: readonly RefSwap[]): Promise<SwapVerdict[]> {
+    const verdicts = await this.#repository.swapRefs(swaps, probes.objects);
     return swaps.map(({ ref }) => verdicts.get(ref) ?? { kind: 'unclear', reason: 'no answer' });
   }
 
@@ -41,20 +44,22 @@ export class ProbeRefs {
   }
 }
 
-/** Two states that say nothing. @throws GitError */
-export async function writeProbes(
-  repository: Repository,
-  text: string,
-  wallMs: number,
-): Promise<{ first: GitObject; second: GitObject }> {
-  const format = repository.objectFormat();
+/** Two states that say nothing. */
+export interface Probes {
+  first: GitObject;
+  second: GitObject;
+  /** They, and what they need. */
+  objects: readonly GitObject[];
+}
+
+/** Pure. */
+export function makeProbes(format: ObjectFormat, text: string, wallMs: number): Probes {
   const tree = makeTree([], format);
   const identity = { name: 'dgrid-worker doctor', email: 'doctor@d-grid.local', seconds: wallMs / 1000 };
   const make = (number: number): GitObject => {
     const message = `probe ${number} of ${text}`;
     return makeCommit({ tree: tree.oid, parents: [], author: identity, committer: identity, message }, format);
   };
-  const probes = { first: make(1), second: make(2) };
-  await repository.writeObjects([tree, probes.first, probes.second]);
-  return probes;
+  const [first, second] = [make(1), make(2)];
+  return { first, second, objects: [tree, first, second] };
 }

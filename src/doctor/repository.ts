@@ -1,9 +1,9 @@
 /** The repository: can it be reached and read, is the branch there, what does looking at it cost, what lies about in it? */
 import type { Settings } from '../config/settings.ts';
-import type { CliRepository } from '../git/cli-repository.ts';
 import { GitError, type GitErrorKind } from '../git/errors.ts';
 import { parseCommit } from '../git/objects.ts';
 import { type Oid, type RefName, refName } from '../git/oid.ts';
+import type { OpenedRepository } from '../git/open-repository.ts';
 import { findNamespace, NAMESPACES, type Namespace, namespaceOf, parseLedgerRef } from '../ledger/names.ts';
 import { decodeNodeState } from '../ledger/state-codec.ts';
 import { broken, type CheckResult, ok, warning } from './check.ts';
@@ -22,8 +22,8 @@ export interface RemoteFound {
   branch: RefName | null;
 }
 
-export async function checkRemote(repository: CliRepository, { git, refNamespace }: Settings): Promise<RemoteFound> {
-  const { url } = repository.address;
+export async function checkRemote(repository: OpenedRepository, { git, refNamespace }: Settings): Promise<RemoteFound> {
+  const { url } = repository.command.address;
   try {
     const namespace = namespaceOf(refNamespace) ?? (await findNamespace(repository));
     const { refs, headBranch } = await repository.listRefs(['refs/']);
@@ -92,7 +92,7 @@ export interface NodeCensus {
 
 /** @throws GitError */
 export async function countNodes(
-  repository: CliRepository,
+  repository: OpenedRepository,
   namespace: Namespace,
   refs: ReadonlyMap<RefName, Oid>,
 ): Promise<NodeCensus> {

@@ -9,7 +9,7 @@ import { NAMESPACES, type Namespace } from '../ledger/names.ts';
 import { type Clock, systemRandomHex } from '../runtime.ts';
 import type { NodeId } from '../task/id.ts';
 import { broken, type CheckResult, messageOf, ok, warning } from './check.ts';
-import { ProbeRefs, writeProbes } from './probe-refs.ts';
+import { makeProbes, ProbeRefs } from './probe-refs.ts';
 
 const [PREFERRED, FALLBACK] = NAMESPACES;
 const SWAPS = 'compare-and-swap';
@@ -60,11 +60,12 @@ async function tryAll(
 ): Promise<CheckResult[]> {
   const { repository, clock } = parts;
   // Unique, as every state is: the same bytes again would be taken for what is there already.
-  const written = await writeProbes(repository, `${probes.prefix} ${systemRandomHex(8)}`, clock.wallMs());
-  const [first, second] = [written.first.oid, written.second.oid];
+  const format = repository.objectFormat();
+  const made = makeProbes(format, `${probes.prefix} ${systemRandomHex(8)}`, clock.wallMs());
+  const [first, second] = [made.first.oid, made.second.oid];
   const ref = probes.ref('a');
   const one = async (from: typeof first | null, to: typeof first | null): Promise<SwapVerdict> =>
-    (await probes.swap({ ref, from, to }))[0] as SwapVerdict;
+    (await probes.swap(made, { ref, from, to }))[0] as SwapVerdict;
 
   const steps: Step[] = [{ name: 'create', got: await one(null, first), expected: 'applied' }];
   const created = steps[0]?.got;
@@ -74,6 +75,7 @@ async function tryAll(
   const again = await one(first, second);
   const beside = probes.ref('c');
   const [conflict, other] = await probes.swap(
+    made,
     // Where there is a ref there cannot be a directory: the server itself has to say no to this one.
     { ref: probes.ref('a/b'), from: null, to: first },
     { ref: beside, from: null, to: first },
@@ -128,8 +130,8 @@ async function judgeRefusal(
   if (namespace === FALLBACK) return broken(SWAPS, finding, accountRemedy(namespace));
   const probes = new ProbeRefs(parts.repository, FALLBACK, parts.nodeId);
   const text = `${probes.prefix} ${systemRandomHex(8)}`;
-  const { first } = await writeProbes(parts.repository, text, parts.clock.wallMs());
-  const [got] = await probes.swap({ ref: probes.ref('a'), from: null, to: first.oid });
+  const made = makeProbes(parts.repository.objectFormat(), text, parts.clock.wallMs());
+  const [got] = await probes.swap(made, { ref: probes.ref('a'), from: null, to: made.first.oid });
   const left = await probes.clear();
   if (got?.kind !== 'applied') return broken(SWAPS, `${finding}, nor below ${FALLBACK}`, accountRemedy(PREFERRED));
   if (left.length > 0) return broken(SWAPS, `${finding}; below ${FALLBACK} it deletes none`, deletionRemedy(FALLBACK));
@@ -145,10 +147,12 @@ async function judgeRefusal(
  * of it is left.
  */
 async function tryBranch(parts: SwapParts, branch: RefName): Promise<CheckResult> {
-  const { first } = await writeProbes(parts.repository, `${branch} ${systemRandomHex(8)}`, parts.clock.wallMs());
+  const { repository, clock } = parts;
+  const text = `${branch} ${systemRandomHex(8)}`;
+  const { first, objects } = makeProbes(repository.objectFormat(), text, clock.wallMs());
   const ref = refName(`${branch}/dgrid-doctor`);
-  const verdict = (await parts.repository.swapRefs([{ ref, from: null, to: first.oid }])).get(ref);
-  if (verdict?.kind === 'applied') await parts.repository.swapRefs([{ ref, from: first.oid, to: null }]);
+  const verdict = (await repository.swapRefs([{ ref, from: null, to: first.oid }], objects)).get(ref);
+  if (verdict?.kind === 'applied') await repository.swapRefs([{ ref, from: first.oid, to: null }], []);
   return judgeBranch(verdict ?? { kind: 'unclear', reason: 'no answer' }, branch);
 }
 

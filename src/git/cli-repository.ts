@@ -23,7 +23,7 @@ import type { ObjectFormat, Oid, RefName } from './oid.ts';
 import { parsePushReport } from './push-report.ts';
 import { isTraceLine, type ParsedListing, parseListing, parseTrace } from './ref-listing.ts';
 import { parseRemoteAddress, type RemoteAddress } from './remote-address.ts';
-import type { ObjectFormatSource, RefListing, RefSwap, Repository, SwapVerdict } from './repository.ts';
+import type { Blob, ObjectFormatSource, RefListing, RefSwap, Repository, SwapVerdict } from './repository.ts';
 
 /** Well below what a command line may hold: a swap takes about 300 bytes of it. */
 const MAX_SWAPS_PER_PUSH = 300;
@@ -45,6 +45,8 @@ export interface CliRepositoryOptions {
 
 export class CliRepository implements Repository {
   readonly address: RemoteAddress;
+  /** Itself: the same under the name by which other transports hold it. */
+  readonly command = this;
   readonly #options: CliRepositoryOptions;
   readonly #command: GitCommand;
   readonly #clone: LocalClone;
@@ -52,7 +54,8 @@ export class CliRepository implements Repository {
   #versionChecked = false;
   #format: ObjectFormat | null = null;
   #opening: Promise<void> | null = null;
-  readonly #broken: BrokenRefs;
+  /** Refs that the remote cannot read, as far as they were met. */
+  readonly broken: BrokenRefs;
   /** Whether the remote's HEAD was seen in the last listing. As long as it is not, the packet trace is read too. */
   #headSeen = false;
 
@@ -60,7 +63,7 @@ export class CliRepository implements Repository {
   constructor(options: CliRepositoryOptions) {
     this.#options = options;
     this.address = parseRemoteAddress(options.settings.repoUrl);
-    this.#broken = new BrokenRefs(options.emit);
+    this.broken = new BrokenRefs(options.emit);
     this.#command = new GitCommand({ clock: options.clock, emit: options.emit, operatorEnv: options.operatorEnv });
     this.#clone = new LocalClone({
       path: options.path,
@@ -85,11 +88,7 @@ export class CliRepository implements Repository {
   }
 
   async listRefs(prefixes: readonly string[], signal?: AbortSignal): Promise<RefListing> {
-    const { refs, headBranch } = await this.#retried(
-      'ls-remote',
-      () => this.#coolDown.run('ls-remote', () => this.#list(prefixes, signal), signal),
-      signal,
-    );
+    const { refs, headBranch } = await this.reading('ls-remote', signal, () => this.#list(prefixes, signal));
     return { refs, headBranch };
   }
 
@@ -97,7 +96,7 @@ export class CliRepository implements Repository {
     const wanted = [...new Set(patterns)];
     if (wanted.length === 0) return;
     await this.#ensureClone(signal);
-    await this.#retried('fetch', () => this.#coolDown.run('fetch', () => this.#fetch(wanted, signal), signal), signal);
+    await this.reading('fetch', signal, () => this.#fetch(wanted, signal));
   }
 
   async readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
@@ -105,26 +104,40 @@ export class CliRepository implements Repository {
     return this.#clone.readObjects(oids, signal);
   }
 
-  /** Sizes of objects in the local clone, in bytes. Ids that are not there are absent. @throws GitError */
-  async objectSizes(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, number>> {
+  async readBlobs(oids: readonly Oid[], maxBytes: number, signal?: AbortSignal): Promise<ReadonlyMap<Oid, Blob>> {
     await this.#ensureClone(signal);
-    return this.#clone.readSizes(oids, signal);
+    const sizes = await this.#clone.readSizes(oids, signal);
+    const blobs = new Map<Oid, Blob>();
+    const fitting: Oid[] = [];
+    for (const [oid, bytes] of sizes) {
+      if (bytes <= maxBytes) fitting.push(oid);
+      else blobs.set(oid, { kind: 'too-large', bytes });
+    }
+    for (const [oid, { type, content }] of await this.#clone.readObjects(fitting, signal)) {
+      if (type === 'blob') blobs.set(oid, { kind: 'content', content });
+    }
+    return blobs;
   }
 
+  /** Stores new objects in the clone. @throws GitError */
   async writeObjects(objects: readonly GitObject[], signal?: AbortSignal): Promise<void> {
     await this.#ensureClone(signal);
     await this.#clone.writeObjects(objects, signal);
   }
 
-  async swapRefs(swaps: readonly RefSwap[], signal?: AbortSignal): Promise<ReadonlyMap<RefName, SwapVerdict>> {
+  async swapRefs(
+    swaps: readonly RefSwap[],
+    objects: readonly GitObject[],
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<RefName, SwapVerdict>> {
     const verdicts = new Map<RefName, SwapVerdict>();
     if (new Set(swaps.map((swap) => swap.ref)).size !== swaps.length) throw new RangeError('a ref is swapped twice');
     if (swaps.length === 0) return verdicts;
-    await this.#ensureClone(signal);
+    await this.writeObjects(objects, signal);
     for (let at = 0; at < swaps.length; at += MAX_SWAPS_PER_PUSH) {
       const chunk = swaps.slice(at, at + MAX_SWAPS_PER_PUSH);
       try {
-        const chunkVerdicts = await this.#coolDown.run('push', () => this.#push(chunk, signal), signal);
+        const chunkVerdicts = await this.pacing('push', signal, () => this.#push(chunk, signal));
         for (const [ref, verdict] of chunkVerdicts) verdicts.set(ref, verdict);
       } catch (error) {
         if (at === 0) throw error;
@@ -135,6 +148,16 @@ export class CliRepository implements Repository {
       }
     }
     return verdicts;
+  }
+
+  /** Runs what asks the remote and changes nothing: when the host may be asked, and again after a failure that passes. */
+  reading<T>(operation: string, signal: AbortSignal | undefined, action: () => Promise<T>): Promise<T> {
+    return this.#retried(operation, () => this.pacing(operation, signal, action), signal);
+  }
+
+  /** Runs what asks the remote when the host may be asked. */
+  pacing<T>(operation: string, signal: AbortSignal | undefined, action: () => Promise<T>): Promise<T> {
+    return this.#coolDown.run(operation, action, signal);
   }
 
   /** The cheap health check of the clone. @throws GitError (`corrupt-local` when it needs `rebuild`) */
@@ -181,7 +204,7 @@ export class CliRepository implements Repository {
     const traced = !this.#headSeen;
     const { listing, stderr } = await this.#listOnce(prefixes, traced, signal);
     this.#headSeen = listing.headBranch !== null;
-    if (listing.broken.length > 0) throw this.#broken.found('ls-remote', listing.broken);
+    if (listing.broken.length > 0) throw this.broken.found('ls-remote', listing.broken);
     this.#learnFormat(listing.format);
     if (listing.headBranch !== null) return listing;
     if (!traced) return this.#list(prefixes, signal);
@@ -241,7 +264,7 @@ export class CliRepository implements Repository {
         } else if (unknown !== null) {
           // Either a ref has moved since it was listed, or the remote lost the object behind it.
           const holding = await this.#refsAt(unknown, signal);
-          if (holding.length > 0) throw this.#broken.found('fetch', holding);
+          if (holding.length > 0) throw this.broken.found('fetch', holding);
         } else if (error.kind === 'corrupt-local' && isNameConflict(error)) {
           // A directory has taken the place of a ref, or the other way round. The mirror is only a mirror.
           await this.#clone.forget((await this.#clone.mirrored(signal)).keys(), signal);
@@ -284,8 +307,8 @@ export class CliRepository implements Repository {
       verdicts.set(swap.ref, report.get(swap.ref) ?? { kind: 'unclear', reason: failed?.message ?? 'no word of it' });
     }
     const blamed = refsBlamed(output.stderr, MIRROR);
-    if (failed && blamed.length > 0) throw this.#broken.found('push', blamed);
-    if (swaps.some(({ ref, to }) => to !== null && verdicts.get(ref)?.kind === 'applied')) this.#broken.pushed();
+    if (failed && blamed.length > 0) throw this.broken.found('push', blamed);
+    if (swaps.some(({ ref, to }) => to !== null && verdicts.get(ref)?.kind === 'applied')) this.broken.pushed();
     const definite = [...verdicts.values()].some((verdict) => verdict.kind !== 'unclear');
     if (failed && (report.size === 0 || (!definite && isCorrupt(failed)))) throw failed;
     return verdicts;

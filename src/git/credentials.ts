@@ -42,28 +42,44 @@ async function httpAccess(address: RemoteAddress, settings: CredentialSettings):
   const config: ConfigEntry[] = [];
   const variables: Record<string, string> = {};
   const secrets: string[] = [];
-  const token = settings.tokenFile === null ? settings.token : await readToken(settings.tokenFile);
-  let user = address.user;
-  let secret = token ?? address.password;
-  // `https://TOKEN@host/` is a token too, in the place of the name.
-  if (user !== null && secret === null && settings.credentialHelper === null) {
-    secret = '';
-    secrets.push(user);
-  }
-  if (secret !== null) {
-    user ??= DEFAULT_USER;
-    if (/[\0\r\n]/.test(secret + user)) throw new GitError('auth', 'credentials', 'the token contains a line break');
+  const found = await httpSecret(address, settings);
+  if (found !== null) {
+    const { user, secret } = found;
     variables[USER_VARIABLE] = user;
     variables[SECRET_VARIABLE] = secret;
     // Bound to the origin: a redirect to another host gets nothing.
     config.push([`credential.${address.origin}.helper`, HELPER]);
-    secrets.push(secret, address.password ?? '', Buffer.from(`${user}:${secret}`).toString('base64'));
+    secrets.push(
+      secret,
+      secret === '' ? user : '',
+      address.password ?? '',
+      Buffer.from(`${user}:${secret}`).toString('base64'),
+    );
   }
   if (settings.credentialHelper !== null) {
     config.push(['credential.helper', settings.credentialHelper]);
+    const user = found?.user ?? address.user;
     if (user !== null) config.push([`credential.${address.origin}.username`, user]);
   }
   return { variables, config, secrets: secrets.filter((text) => text !== '') };
+}
+
+/**
+ * What the settings say to an http host: user and password, or a token in the place of one of them; null when they say
+ * nothing. @throws GitError (`auth`) when a configured secret cannot be read, or cannot be sent.
+ */
+export async function httpSecret(
+  address: RemoteAddress,
+  settings: CredentialSettings,
+): Promise<{ user: string; secret: string } | null> {
+  const token = settings.tokenFile === null ? settings.token : await readToken(settings.tokenFile);
+  let secret = token ?? address.password;
+  // `https://TOKEN@host/` is a token too, in the place of the name.
+  if (address.user !== null && secret === null && settings.credentialHelper === null) secret = '';
+  if (secret === null) return null;
+  const user = address.user ?? DEFAULT_USER;
+  if (/[\0\r\n]/.test(secret + user)) throw new GitError('auth', 'credentials', 'the token contains a line break');
+  return { user, secret };
 }
 
 async function readToken(path: string): Promise<string> {

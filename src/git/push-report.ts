@@ -56,6 +56,11 @@ function rejection(summary: string): SwapVerdict {
   // in saying that the ref was elsewhere.
   if (where === 'rejected') return { kind: 'rejected', reason };
   if (where !== 'remote rejected') return { kind: 'unclear', reason: summary };
+  return verdictOfRemote(reason);
+}
+
+/** What the reason means with which the remote itself would not move a ref. */
+export function verdictOfRemote(reason: string): SwapVerdict {
   if (MOVED.test(reason)) return { kind: 'rejected', reason };
   if (FORBIDDEN.test(reason)) return { kind: 'refused', reason };
   return { kind: 'unclear', reason };

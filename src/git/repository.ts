@@ -36,23 +36,37 @@ export type SwapVerdict =
   /** The remote gave no definite answer for this ref. */
   | { kind: 'unclear'; reason: string };
 
+/** A file's content, or the size in bytes of one that is above the bound. */
+export type Blob = { kind: 'content'; content: Buffer } | { kind: 'too-large'; bytes: number };
+
 export interface Repository {
   /** @throws GitError */
   listRefs(prefixes: readonly string[], signal?: AbortSignal): Promise<RefListing>;
   /**
-   * Makes the objects behind these refs readable through `readObjects`: exact names, or `prefix/*` patterns.
-   * A ref that has vanished meanwhile is no error.
+   * Makes what these refs hold readable through `readObjects` (commits and trees; files through `readBlobs`): exact names,
+   * or `prefix/*` patterns. A ref that has vanished meanwhile is no error.
+   * @param lacking what of it the caller lacks, as a listing showed it; without it, everything is brought.
    * @throws GitError
    */
-  fetchRefs(patterns: readonly string[], signal?: AbortSignal): Promise<void>;
-  /** Reads from the local cache. Ids that are not there are absent from the answer. @throws GitError (`corrupt`) */
+  fetchRefs(patterns: readonly string[], signal?: AbortSignal, lacking?: ReadonlyMap<RefName, Oid>): Promise<void>;
+  /** From the local cache. Ids that are not there are absent from the answer. @throws GitError (`corrupt-local`) */
   readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>>;
-  /** Sizes in bytes of locally known objects, without reading them. Ids that are not there are absent. @throws GitError */
-  objectSizes(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, number>>;
-  /** Stores new objects locally so that a following `swapRefs` can send them. @throws GitError */
-  writeObjects(objects: readonly GitObject[], signal?: AbortSignal): Promise<void>;
-  /** Sends the swaps, with the objects that the remote lacks. @throws GitError when the whole push failed or was cut off. */
-  swapRefs(swaps: readonly RefSwap[], signal?: AbortSignal): Promise<ReadonlyMap<RefName, SwapVerdict>>;
+  /**
+   * Files of trees that were fetched, which a cache may have to ask the remote for. Ids that nobody has are absent.
+   * @param maxBytes of one file; of a larger one only the size is told.
+   * @throws GitError
+   */
+  readBlobs(oids: readonly Oid[], maxBytes: number, signal?: AbortSignal): Promise<ReadonlyMap<Oid, Blob>>;
+  /**
+   * Sends the swaps, with the objects that the remote lacks.
+   * @param objects those among them that are new: made here, and not known to be on the remote.
+   * @throws GitError when the whole push failed or was cut off.
+   */
+  swapRefs(
+    swaps: readonly RefSwap[],
+    objects: readonly GitObject[],
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<RefName, SwapVerdict>>;
   /** Looks whether the local cache is whole. @throws GitError (`corrupt-local` when it needs `rebuild`) */
   check(signal?: AbortSignal): Promise<void>;
   /** Throws the local cache away; what is needed must be fetched again. @throws GitError */

@@ -172,6 +172,7 @@ export class GridReader {
     let fetched = await this.#fetchUnknown(
       {
         branch: (tipChanged && tip) || options.always ? branch : null,
+        tip,
         tasks: options.always || [...taskOids.values()].some((oid) => !this.#taskStates.has(oid)),
         nodes: options.nodes === 'all' && [...nodeOids.values()].some((oid) => !this.#nodeStates.has(oid)),
       },
@@ -187,7 +188,12 @@ export class GridReader {
       return nodeOid !== undefined && !this.#nodeStates.has(nodeOid);
     });
     if (unknownOwner) {
-      await this.#fetchUnknown({ branch: null, tasks: false, nodes: true }, taskOids, nodeOids, options.signal);
+      await this.#fetchUnknown(
+        { branch: null, tip: null, tasks: false, nodes: true },
+        taskOids,
+        nodeOids,
+        options.signal,
+      );
       fetched = true;
     }
 
@@ -225,7 +231,7 @@ export class GridReader {
   }
 
   async #fetchUnknown(
-    wanted: { branch: RefName | null; tasks: boolean; nodes: boolean },
+    wanted: { branch: RefName | null; tip: Oid | null; tasks: boolean; nodes: boolean },
     taskOids: ReadonlyMap<TaskId, Oid>,
     nodeOids: ReadonlyMap<NodeId, Oid>,
     signal: AbortSignal | undefined,
@@ -236,7 +242,13 @@ export class GridReader {
       ...(wanted.nodes ? [`${this.#namespace}/nodes/*`] : []),
     ];
     if (patterns.length === 0) return false;
-    await this.#repository.fetchRefs(patterns, signal);
+    const lacking = new Map<RefName, Oid>(wanted.branch && wanted.tip ? [[wanted.branch, wanted.tip]] : []);
+    const lack = (kind: 'tasks' | 'nodes', oids: ReadonlyMap<string, Oid>, states: ReadonlyMap<Oid, unknown>): void => {
+      for (const [id, oid] of oids) if (!states.has(oid)) lacking.set(refName(`${this.#namespace}/${kind}/${id}`), oid);
+    };
+    if (wanted.tasks) lack('tasks', taskOids, this.#taskStates);
+    if (wanted.nodes) lack('nodes', nodeOids, this.#nodeStates);
+    await this.#repository.fetchRefs(patterns, signal, lacking);
     if (wanted.tasks) await decodeInto(this.#taskStates, taskOids, decodeTaskState, this.#repository);
     if (wanted.nodes) await decodeInto(this.#nodeStates, nodeOids, decodeNodeState, this.#repository);
     return true;

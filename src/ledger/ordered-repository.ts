@@ -10,7 +10,7 @@
 import { GitError } from '../git/errors.ts';
 import type { GitObject } from '../git/objects.ts';
 import type { Oid, RefName } from '../git/oid.ts';
-import type { ObjectFormatSource, RefListing, RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
+import type { Blob, ObjectFormatSource, RefListing, RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
 import type { Clock } from '../runtime.ts';
 import { NAMESPACES } from './names.ts';
 
@@ -51,31 +51,31 @@ export class OrderedRepository implements Repository {
     return listing;
   }
 
-  async swapRefs(swaps: readonly RefSwap[], signal?: AbortSignal): Promise<ReadonlyMap<RefName, SwapVerdict>> {
+  async swapRefs(
+    swaps: readonly RefSwap[],
+    objects: readonly GitObject[],
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<RefName, SwapVerdict>> {
     for (const { ref, from, to } of swaps) {
       if (from !== null && to !== null && isLedgerRef(ref)) bounded(this.#sent).set(to, from);
     }
-    const verdicts = await this.#inner.swapRefs(swaps, signal);
+    const verdicts = await this.#inner.swapRefs(swaps, objects, signal);
     for (const { ref, from } of swaps) {
       if (from !== null && isLedgerRef(ref) && verdicts.get(ref)?.kind === 'applied') this.#learn(from);
     }
     return verdicts;
   }
 
-  fetchRefs(patterns: readonly string[], signal?: AbortSignal): Promise<void> {
-    return this.#inner.fetchRefs(patterns, signal);
+  fetchRefs(patterns: readonly string[], signal?: AbortSignal, lacking?: ReadonlyMap<RefName, Oid>): Promise<void> {
+    return this.#inner.fetchRefs(patterns, signal, lacking);
   }
 
   readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
     return this.#inner.readObjects(oids, signal);
   }
 
-  objectSizes(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, number>> {
-    return this.#inner.objectSizes(oids, signal);
-  }
-
-  writeObjects(objects: readonly GitObject[], signal?: AbortSignal): Promise<void> {
-    return this.#inner.writeObjects(objects, signal);
+  readBlobs(oids: readonly Oid[], maxBytes: number, signal?: AbortSignal): Promise<ReadonlyMap<Oid, Blob>> {
+    return this.#inner.readBlobs(oids, maxBytes, signal);
   }
 
   check(signal?: AbortSignal): Promise<void> {

@@ -159,8 +159,6 @@ export class Publisher {
   async #pushBatch(batch: readonly Pending[]): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
     const sentAtMs = this.#clock.wallMs();
-    const objects = batch.flatMap((request) => request.objects);
-    if (objects.length > 0) await this.#repository.writeObjects(objects, this.#signal);
     const swaps = batch.map((request) => request.swap);
     const outcomes = new Map<RefName, SwapOutcome>();
     let pushes = 0;
@@ -219,9 +217,13 @@ export class Publisher {
 
   #send(swaps: readonly RefSwap[], batch: readonly Pending[]): Promise<ReadonlyMap<RefName, SwapVerdict>> {
     const refs = new Set(swaps.map(({ ref }) => ref));
-    const steps = batch.flatMap(({ swap, step }) => (refs.has(swap.ref) ? [step] : []));
+    const sent = batch.filter(({ swap }) => refs.has(swap.ref));
+    const steps = sent.map(({ step }) => step);
+    const objects = sent.flatMap((request) => request.objects);
     const parts = { clock: this.#clock, emit: this.#emit };
-    return durably(parts, steps, { swaps: swaps.length }, () => this.#repository.swapRefs(swaps, this.#signal));
+    return durably(parts, steps, { swaps: swaps.length }, () =>
+      this.#repository.swapRefs(swaps, objects, this.#signal),
+    );
   }
 
   async #waitForBudget(): Promise<void> {

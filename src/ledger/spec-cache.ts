@@ -1,5 +1,4 @@
 /** Task files of the queue, read and checked once for each blob. */
-import type { Oid } from '../git/oid.ts';
 import type { Repository } from '../git/repository.ts';
 import { type ParsedTask, parseTaskFile, type TaskLimits } from '../task/spec.ts';
 import type { QueueFile, QueueIndex } from './queue-index.ts';
@@ -30,15 +29,17 @@ export class SpecCache {
     }
     for (let at = 0; at < unread.length; at += READ_BATCH) {
       const batch = unread.slice(at, at + READ_BATCH);
-      const sizes = await this.#repository.objectSizes(batch.map(({ blob }) => blob));
-      const fits = (blob: Oid): boolean => (sizes.get(blob) ?? 0) <= this.#limits.maxTaskBytes;
-      const objects = await this.#repository.readObjects(batch.map(({ blob }) => blob).filter(fits));
+      const { maxTaskBytes } = this.#limits;
+      const blobs = await this.#repository.readBlobs(
+        batch.map(({ blob }) => blob),
+        maxTaskBytes,
+      );
       for (const file of batch) {
-        const object = objects.get(file.blob);
-        if (object?.type === 'blob') {
-          parsed.set(keyOf(file), parseTaskFile(object.content, file.taskId, this.#limits));
-        } else if (!fits(file.blob)) {
-          const message = `the file has ${sizes.get(file.blob)} bytes; at most ${this.#limits.maxTaskBytes} are allowed (MAX_TASK_BYTES)`;
+        const found = blobs.get(file.blob);
+        if (found?.kind === 'content') {
+          parsed.set(keyOf(file), parseTaskFile(found.content, file.taskId, this.#limits));
+        } else if (found) {
+          const message = `the file has ${found.bytes} bytes; at most ${maxTaskBytes} are allowed (MAX_TASK_BYTES)`;
           parsed.set(keyOf(file), invalid(message));
         }
         // Not there at all: the next refresh tries again.

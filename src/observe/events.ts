@@ -30,6 +30,7 @@ export const EVENTS = {
   'poll.pulling': { level: 'info', message: 'Pulling new commits' },
   'poll.failed': { level: 'warn', message: 'Poll failed' },
   'git.retry': { level: 'warn', message: 'Git operation failed, trying again' },
+  'transport.fallback': { level: 'warn', message: 'Host or machine needs the git command, using it' },
   'step.begun': { level: 'debug', message: 'Durable step begun' },
   'step.done': { level: 'debug', message: 'Durable step done' },
   'git.command': { level: 'debug', message: 'Git command finished' },

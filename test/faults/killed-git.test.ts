@@ -116,7 +116,7 @@ async function everyCall(
       const ref = refName(`refs/x/after-${operation}-${calls}-${at}`);
       const verdicts = await recovering(test, tally, async () => {
         await test.repository.writeObjects(objects);
-        return test.repository.swapRefs([{ ref, from: null, to: commit }]);
+        return test.repository.swapRefs([{ ref, from: null, to: commit }], []);
       });
       expect(verdicts.get(ref)).toEqual({ kind: 'applied' });
       await test.repository.check();
@@ -163,7 +163,10 @@ describe('a git of the worker that is killed', { timeout: atScale(120_000, 1_200
       await repository.writeObjects(swaps.flatMap(({ objects }) => objects));
       killer.kill(plan);
       const verdicts = await repository
-        .swapRefs(swaps.map(({ ref, from, commit }) => ({ ref, from, to: commit })))
+        .swapRefs(
+          swaps.map(({ ref, from, commit }) => ({ ref, from, to: commit })),
+          [],
+        )
         .catch((error: unknown) => isGitError(error) || null);
       killer.spare();
       if (!verdicts) counts.failed += 1;

@@ -75,7 +75,7 @@ describe('a server that misbehaves', () => {
     onKind('fetch', misbehaviour);
     expect((await failure(test.repository.fetchRefs(['refs/heads/main']))).kind).toBe(kind);
     onKind('receive-pack', misbehaviour);
-    const push = await failure(test.repository.swapRefs([{ ref: refName('refs/x/a'), from: null, to: next }]));
+    const push = await failure(test.repository.swapRefs([{ ref: refName('refs/x/a'), from: null, to: next }], []));
     expect(push).toMatchObject({ kind, operation: 'push', retryAfterMs: null });
     server.onRequest = null;
     // Nothing of it stays: the next attempt finds a sound clone.
@@ -120,7 +120,7 @@ describe('a server that misbehaves', () => {
     expect((await failure(test.repository.fetchRefs(['refs/heads/main']))).kind).toBe('deadline');
     onKind('receive-pack', { kind: 'hang' });
     const next = await state(test, 'x');
-    const error = await failure(test.repository.swapRefs([{ ref: refName('refs/x/a'), from: null, to: next }]));
+    const error = await failure(test.repository.swapRefs([{ ref: refName('refs/x/a'), from: null, to: next }], []));
     expect(error.kind).toBe('deadline');
     server.onRequest = null;
     await test.repository.fetchRefs(['refs/heads/main']);
@@ -133,10 +133,10 @@ describe('a server that misbehaves', () => {
     const next = await state(test, 'x');
     const ref = refName('refs/x/a');
     onKind('receive-pack', { kind: 'drop-reply' });
-    expect((await failure(test.repository.swapRefs([{ ref, from: null, to: next }]))).kind).toBe('network');
+    expect((await failure(test.repository.swapRefs([{ ref, from: null, to: next }], []))).kind).toBe('network');
     expect((await test.repository.listRefs(['refs/x/'])).refs.get(ref)).toBe(next);
     server.onRequest = null;
-    expect((await test.repository.swapRefs([{ ref, from: null, to: next }])).get(ref)?.kind).toBe('unclear');
+    expect((await test.repository.swapRefs([{ ref, from: null, to: next }], [])).get(ref)?.kind).toBe('unclear');
   });
 
   it('is asked again when it comes back', async () => {
@@ -166,7 +166,7 @@ describe('a server that misbehaves', () => {
       throttles = false;
       return { kind: 'status', status, headers: { 'Retry-After': asked() } };
     };
-    const error = await failure(test.repository.swapRefs([{ ref, from: null, to: next }]));
+    const error = await failure(test.repository.swapRefs([{ ref, from: null, to: next }], []));
     expect(error.kind).toBe('throttled');
     // Whole seconds: a date may lie just across the next one.
     expect(error.retryAfterMs).toBeGreaterThanOrEqual(2_000);
@@ -175,7 +175,7 @@ describe('a server that misbehaves', () => {
     const toldAtMs = askedAtMs.at(-1) as number;
     expect((await test.repository.listRefs(['refs/x/'])).refs.size).toBe(0);
     expect((askedAtMs[before] as number) - toldAtMs).toBeGreaterThanOrEqual(2_000);
-    expect((await test.repository.swapRefs([{ ref, from: null, to: next }])).get(ref)).toEqual({ kind: 'applied' });
+    expect((await test.repository.swapRefs([{ ref, from: null, to: next }], [])).get(ref)).toEqual({ kind: 'applied' });
   });
 
   it('is waited for no longer than the caller wants', async () => {
@@ -194,7 +194,7 @@ describe('a server that misbehaves', () => {
     const next = await state(test, 'x');
     onKind('receive-pack', { kind: 'status', status: 503 });
     server.resetCounts();
-    await failure(test.repository.swapRefs([{ ref: refName('refs/x/a'), from: null, to: next }]));
+    await failure(test.repository.swapRefs([{ ref: refName('refs/x/a'), from: null, to: next }], []));
     onKind('info-refs', { kind: 'status', status: 403 });
     await failure(test.repository.listRefs([]));
     expect(server.counts['receive-pack']).toBe(1);
@@ -221,9 +221,9 @@ describe('a server that misbehaves', () => {
       message: expect.stringContaining('refs/x/zero') as string,
     });
     const next = await state(test, 'x');
-    expect((await failure(test.repository.swapRefs([{ ref: refName('refs/x/b'), from: null, to: next }]))).kind).toBe(
-      'corrupt-remote',
-    );
+    expect(
+      (await failure(test.repository.swapRefs([{ ref: refName('refs/x/b'), from: null, to: next }], []))).kind,
+    ).toBe('corrupt-remote');
   });
 });
 
@@ -233,7 +233,7 @@ describe('a fetch that a push overtakes', () => {
     const ref = refName('refs/x/a');
     await test.repository.fetchRefs(['refs/heads/main']);
     const [first, second] = [await state(test, 'first'), await state(test, 'second')];
-    await test.repository.swapRefs([{ ref, from: null, to: first }]);
+    await test.repository.swapRefs([{ ref, from: null, to: first }], []);
     // From another worker, so that this fetch has something to bring.
     const theirs = await commitFiles(path, { c: '3' });
     await git(path, ['update-ref', ref, theirs]);
@@ -276,7 +276,7 @@ describe('what travels', () => {
       })),
     );
     server.resetCounts();
-    const verdicts = await test.repository.swapRefs(swaps);
+    const verdicts = await test.repository.swapRefs(swaps, []);
     expect([...verdicts.values()].every((verdict) => verdict.kind === 'applied')).toBe(true);
     expect(server.counts['receive-pack']).toBe(1);
   });
@@ -297,7 +297,7 @@ describe('what travels', () => {
         const swaps = names.map((ref, at) => ({ ref, from: null, to: claims[who]?.[at] as Oid }));
         if (who === 1) swaps.reverse();
         for (let at = 0; at < swaps.length; at += 5) {
-          for (const [ref, verdict] of await worker.repository.swapRefs(swaps.slice(at, at + 5))) {
+          for (const [ref, verdict] of await worker.repository.swapRefs(swaps.slice(at, at + 5), [])) {
             expect(['applied', 'rejected']).toContain(verdict.kind);
             if (verdict.kind === 'applied') won.add(ref);
           }
@@ -350,7 +350,7 @@ describe('secrets', () => {
     };
     await test.repository.fetchRefs(['refs/heads/main']);
     const next = await state(test, 'x');
-    await test.repository.swapRefs([{ ref: refName('refs/x/a'), from: null, to: next }]);
+    await test.repository.swapRefs([{ ref: refName('refs/x/a'), from: null, to: next }], []);
     expect(seen.length).toBeGreaterThan(0);
     const secrets = [TOKEN, encodeURIComponent(TOKEN), Buffer.from(`me:${TOKEN}`).toString('base64')];
     const clone = await git(dir.sub('clone'), ['config', '--list', '--local']);

@@ -92,11 +92,11 @@ describe.each(Object.keys(hosts))('CliRepository over %s', (kind) => {
     expect(repository.objectFormat()).toBe(format);
     await repository.fetchRefs(['refs/heads/*', 'refs/heads/trunk']);
     const first = await prepare(repository, null, { 'tasks/a.json': '{}' });
-    expect(await repository.swapRefs([{ ref: trunk, from: null, to: first }])).toEqual(
+    expect(await repository.swapRefs([{ ref: trunk, from: null, to: first }], [])).toEqual(
       new Map([[trunk, { kind: 'applied' }]]),
     );
     const second = await prepare(repository, first, { 'tasks/b.json': '{}' });
-    expect((await repository.swapRefs([{ ref: trunk, from: first, to: second }])).get(trunk)).toEqual({
+    expect((await repository.swapRefs([{ ref: trunk, from: first, to: second }], [])).get(trunk)).toEqual({
       kind: 'applied',
     });
     expect((await repository.listRefs(['refs/heads/'])).refs).toEqual(new Map([[trunk, second]]));
@@ -120,7 +120,9 @@ describe.each(Object.keys(hosts))('CliRepository over %s', (kind) => {
     expect(Number(await depth())).toBeLessThanOrEqual(2);
     expect(named('clone.completed')).toHaveLength(1);
     const next = await prepare(repository, tip, { f11: '11' });
-    expect((await repository.swapRefs([{ ref: MAIN, from: tip, to: next }])).get(MAIN)).toEqual({ kind: 'applied' });
+    expect((await repository.swapRefs([{ ref: MAIN, from: tip, to: next }], [])).get(MAIN)).toEqual({
+      kind: 'applied',
+    });
     expect(await git(path, ['rev-list', '--count', 'main'])).toBe('8');
     expect(existsSync(dir.sub('clone/index'))).toBe(false);
   });
@@ -169,16 +171,19 @@ describe.each(Object.keys(hosts))('CliRepository over %s', (kind) => {
     const one = await prepare(repository, tip, { x: '1' });
     const two = await prepare(repository, one, { x: '2' });
     const ref = (name: string) => refName(`refs/x/${name}`);
-    expect((await repository.swapRefs([{ ref: ref('a'), from: null, to: one }])).get(ref('a'))).toEqual({
+    expect((await repository.swapRefs([{ ref: ref('a'), from: null, to: one }], [])).get(ref('a'))).toEqual({
       kind: 'applied',
     });
-    const verdicts = await repository.swapRefs([
-      { ref: ref('a'), from: one, to: two },
-      { ref: ref('new'), from: null, to: two },
-      { ref: ref('taken'), from: two, to: one },
-      { ref: ref('absent'), from: one, to: null },
-      { ref: MAIN, from: null, to: two },
-    ]);
+    const verdicts = await repository.swapRefs(
+      [
+        { ref: ref('a'), from: one, to: two },
+        { ref: ref('new'), from: null, to: two },
+        { ref: ref('taken'), from: two, to: one },
+        { ref: ref('absent'), from: one, to: null },
+        { ref: MAIN, from: null, to: two },
+      ],
+      [],
+    );
     const kinds = Object.fromEntries([...verdicts].map(([name, verdict]) => [name, verdict.kind]));
     expect(kinds).toEqual({
       'refs/x/a': 'applied',
@@ -188,20 +193,26 @@ describe.each(Object.keys(hosts))('CliRepository over %s', (kind) => {
       'refs/heads/main': 'rejected',
     });
     // The same object again: git calls it up to date without a look at the lease, so nothing is claimed.
-    expect((await repository.swapRefs([{ ref: ref('new'), from: null, to: two }])).get(ref('new'))?.kind).toBe(
+    expect((await repository.swapRefs([{ ref: ref('new'), from: null, to: two }], [])).get(ref('new'))?.kind).toBe(
       'unclear',
     );
-    const deleted = await repository.swapRefs([
-      { ref: ref('a'), from: one, to: null },
-      { ref: ref('new'), from: two, to: null },
-    ]);
+    const deleted = await repository.swapRefs(
+      [
+        { ref: ref('a'), from: one, to: null },
+        { ref: ref('new'), from: two, to: null },
+      ],
+      [],
+    );
     expect([...deleted.values()].map((verdict) => verdict.kind)).toEqual(['rejected', 'applied']);
     expect([...(await repository.listRefs(['refs/x/'])).refs]).toEqual([['refs/x/a', two]]);
     await expect(
-      repository.swapRefs([
-        { ref: MAIN, from: null, to: one },
-        { ref: MAIN, from: null, to: two },
-      ]),
+      repository.swapRefs(
+        [
+          { ref: MAIN, from: null, to: one },
+          { ref: MAIN, from: null, to: two },
+        ],
+        [],
+      ),
     ).rejects.toThrow(RangeError);
   });
 
@@ -217,12 +228,12 @@ describe.each(Object.keys(hosts))('CliRepository over %s', (kind) => {
       { ref: hidden, from: null, to: next },
       { ref: refName('refs/x/a'), from: null, to: next },
     ];
-    expect([...(await repository.swapRefs(swaps)).values()].map((verdict) => verdict.kind)).toEqual([
+    expect([...(await repository.swapRefs(swaps, [])).values()].map((verdict) => verdict.kind)).toEqual([
       'refused',
       'applied',
     ]);
     writeFileSync(join(path, 'hooks/pre-receive'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
-    const declined = await repository.swapRefs([{ ref: MAIN, from: tip, to: next }]);
+    const declined = await repository.swapRefs([{ ref: MAIN, from: tip, to: next }], []);
     expect(declined.get(MAIN)).toMatchObject({ kind: 'refused', reason: 'pre-receive hook declined' });
   });
 
@@ -312,8 +323,13 @@ describe('CliRepository and its clone', () => {
     const found = await repository.readObjects([...blobs.map((blob) => blob.oid), missing]);
     expect(found.size).toBe(500);
     for (const blob of blobs) expect(found.get(blob.oid)?.content).toEqual(blob.content);
-    const sizes = await repository.objectSizes([blobs[7]?.oid as Oid, missing]);
-    expect([...sizes.values()]).toEqual([blobs[7]?.content.length]);
+    const [small, large] = [blobs[7]?.oid as Oid, blobs[490]?.oid as Oid];
+    expect(await repository.readBlobs([small, large, missing], 100)).toEqual(
+      new Map([
+        [large, { kind: 'too-large', bytes: blobs[490]?.content.length }],
+        [small, { kind: 'content', content: blobs[7]?.content }],
+      ]),
+    );
   });
 
   it('keeps the clone small over many fetches', async () => {
@@ -338,7 +354,7 @@ describe('CliRepository and its clone', () => {
     await repository.fetchRefs(['refs/heads/main']);
     const next = await prepare(repository, tip, { new: '1' });
     await repository.upkeep();
-    expect((await repository.swapRefs([{ ref: MAIN, from: tip, to: next }])).get(MAIN)?.kind).toBe('applied');
+    expect((await repository.swapRefs([{ ref: MAIN, from: tip, to: next }], [])).get(MAIN)?.kind).toBe('applied');
     expect((await repository.readObjects([next])).has(next)).toBe(true);
   });
 });

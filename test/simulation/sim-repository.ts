@@ -2,7 +2,8 @@
 import { GitError } from '../../src/git/errors.ts';
 import type { GitObject } from '../../src/git/objects.ts';
 import type { Oid, RefName } from '../../src/git/oid.ts';
-import type { RefListing, RefSwap, Repository, SwapVerdict } from '../../src/git/repository.ts';
+import type { Blob, RefListing, RefSwap, Repository, SwapVerdict } from '../../src/git/repository.ts';
+import { blobsOf } from '../support/memory-repository.ts';
 import type { Faults } from './faults.ts';
 import type { Life } from './life.ts';
 import type { SeededRandom } from './seeded-random.ts';
@@ -84,16 +85,17 @@ export class SimRepository implements Repository {
     return found;
   }
 
-  async objectSizes(oids: readonly Oid[]): Promise<ReadonlyMap<Oid, number>> {
-    return new Map([...(await this.readObjects(oids))].map(([oid, { content }]) => [oid, content.length]));
+  async readBlobs(oids: readonly Oid[], maxBytes: number): Promise<ReadonlyMap<Oid, Blob>> {
+    return blobsOf(await this.readObjects(oids), maxBytes);
   }
 
-  async writeObjects(objects: readonly GitObject[]): Promise<void> {
-    await this.#disk();
+  async swapRefs(
+    swaps: readonly RefSwap[],
+    objects: readonly GitObject[],
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<RefName, SwapVerdict>> {
+    if (objects.length > 0) await this.#disk();
     for (const object of objects) this.#local.set(object.oid, object);
-  }
-
-  async swapRefs(swaps: readonly RefSwap[], signal?: AbortSignal): Promise<ReadonlyMap<RefName, SwapVerdict>> {
     for (const swap of swaps) this.#onSend(swap);
     const pack: GitObject[] = [];
     const find = (id: Oid): GitObject | undefined => this.#local.get(id) ?? this.#remote.everSent.get(id);

@@ -41,6 +41,7 @@ export function testSettings(stateDir: string, name: string, overrides: Partial<
       sshKeyFile: null,
       sshKnownHostsFile: null,
       credentialHelper: null,
+      transport: 'auto',
       commandTimeoutMs: 10_000,
       useShallowClone: true,
       retryAttempts: 3,

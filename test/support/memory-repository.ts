@@ -5,7 +5,7 @@
 import { GitError } from '../../src/git/errors.ts';
 import type { GitObject } from '../../src/git/objects.ts';
 import { type Oid, type RefName, refName } from '../../src/git/oid.ts';
-import type { RefListing, RefSwap, Repository, SwapVerdict } from '../../src/git/repository.ts';
+import type { Blob, RefListing, RefSwap, Repository, SwapVerdict } from '../../src/git/repository.ts';
 
 export class MemoryRemote {
   readonly refs = new Map<RefName, Oid>();
@@ -60,12 +60,8 @@ export class MemoryRepository implements Repository {
     return new Map(oids.flatMap((oid) => (this.local.has(oid) ? [[oid, this.local.get(oid) as GitObject]] : [])));
   }
 
-  async objectSizes(oids: readonly Oid[]): Promise<ReadonlyMap<Oid, number>> {
-    return new Map([...(await this.readObjects(oids))].map(([oid, { content }]) => [oid, content.length]));
-  }
-
-  async writeObjects(objects: readonly GitObject[]): Promise<void> {
-    for (const object of objects) this.local.set(object.oid, object);
+  async readBlobs(oids: readonly Oid[], maxBytes: number): Promise<ReadonlyMap<Oid, Blob>> {
+    return blobsOf(await this.readObjects(oids), maxBytes);
   }
 
   async check(): Promise<void> {}
@@ -76,8 +72,9 @@ export class MemoryRepository implements Repository {
 
   async upkeep(): Promise<void> {}
 
-  async swapRefs(swaps: readonly RefSwap[]): Promise<ReadonlyMap<RefName, SwapVerdict>> {
+  async swapRefs(swaps: readonly RefSwap[], objects: readonly GitObject[]): Promise<ReadonlyMap<RefName, SwapVerdict>> {
     this.pushes += 1;
+    for (const object of objects) this.local.set(object.oid, object);
     const fault = this.onPush(swaps);
     await Promise.resolve();
     if (fault === 'lost-request') throw new GitError('network', 'push', 'the request was lost');
@@ -98,4 +95,15 @@ export class MemoryRepository implements Repository {
     if (fault === 'lost-reply') throw new GitError('network', 'push', 'the reply was lost');
     return verdicts;
   }
+}
+
+/** Files among objects, as `Repository.readBlobs` answers. */
+export function blobsOf(objects: ReadonlyMap<Oid, GitObject>, maxBytes: number): Map<Oid, Blob> {
+  const blobs = new Map<Oid, Blob>();
+  for (const [oid, { type, content }] of objects) {
+    if (type !== 'blob') continue;
+    const fits = content.length <= maxBytes;
+    blobs.set(oid, fits ? { kind: 'content', content } : { kind: 'too-large', bytes: content.length });
+  }
+  return blobs;
 }

@@ -63,6 +63,7 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
   'ledger/publisher.ts': { swapRefs: 1 },
   // Passes on what the publisher sends.
   'ledger/ordered-repository.ts': { swapRefs: 1 },
+  'git/http-repository.ts': { swapRefs: 1 },
   // One `rm` takes back what `add` could not finish, which a crash leaves for `load` to discard.
   'ledger/outbox.ts': { mkdir: 1, open: 2, rename: 2, rm: 3 },
   // Attaching and waiting are asked for with POST too, and change nothing.
@@ -130,6 +131,8 @@ const OTHER_DOORS: Readonly<Record<string, readonly string[]>> = {
     'executor/docker/ssh-agent.ts',
   ],
   'node:sqlite': ['host/kernel-lock.ts'],
+  'node:http': ['executor/docker/engine.ts', 'executor/docker/ssh-agent.ts', 'git/http/connection.ts'],
+  'node:https': ['executor/docker/engine.ts', 'git/http/connection.ts'],
 };
 
 function importsOf(source: string, module: string): string[] {

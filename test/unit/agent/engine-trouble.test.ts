@@ -146,13 +146,13 @@ describe('a claim whose push is under way while its node is declared dead', () =
       engine,
       prepare: (repository) => {
         const swap = repository.swapRefs.bind(repository);
-        repository.swapRefs = async (swaps) => {
+        repository.swapRefs = async (swaps, objects) => {
           const claims = swaps.some(({ ref }) => ref === refName('refs/dgrid/tasks/one'));
           if (claims && !holding) {
             holding = true;
             await hold.promise;
           }
-          return await swap(swaps);
+          return await swap(swaps, objects);
         };
       },
     });

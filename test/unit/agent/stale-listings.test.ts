@@ -171,8 +171,10 @@ describe('a listing from before', () => {
       prepare: (repository) => {
         const swap = repository.swapRefs.bind(repository);
         // An earlier life of this worker moved its ref a moment ago, and what pushes compare with is old.
-        repository.swapRefs = async (swaps) =>
-          lagging ? new Map(swaps.map(({ ref }) => [ref, { kind: 'rejected', reason: 'stale info' }])) : swap(swaps);
+        repository.swapRefs = async (swaps, objects) =>
+          lagging
+            ? new Map(swaps.map(({ ref }) => [ref, { kind: 'rejected', reason: 'stale info' }]))
+            : swap(swaps, objects);
       },
     });
     await until('it to have been rejected', () => worker.repository.lists > 12);

@@ -448,7 +448,7 @@ describe('a worker', () => {
         const list = repository.listRefs.bind(repository);
         const swap = repository.swapRefs.bind(repository);
         repository.listRefs = (prefixes) => (dead ? new Promise(() => undefined) : list(prefixes));
-        repository.swapRefs = (swaps) => (dead ? new Promise(() => undefined) : swap(swaps));
+        repository.swapRefs = (swaps, objects) => (dead ? new Promise(() => undefined) : swap(swaps, objects));
       },
     });
     await until('the task to run', () => engine.starts.length === 1);

@@ -59,10 +59,10 @@ describe('cancel', () => {
     const { client, repository } = memoryClient(here.remote);
     let worker: Awaited<ReturnType<MemoryGrid['startWorker']>> | null = null;
     const swap = repository.swapRefs.bind(repository);
-    repository.swapRefs = async (swaps) => {
+    repository.swapRefs = async (swaps, objects) => {
       worker ??= await here.startWorker('one', RUNNING);
       await until('the task is claimed', () => here.taskRefs().length === 1);
-      return swap(swaps);
+      return swap(swaps, objects);
     };
     expect((await cancel(client, [A])).get(A)).toEqual({ kind: 'cancelled' });
     await until('it is recorded', async () => (await here.record('a')) !== null);
@@ -77,13 +77,13 @@ describe('cancel', () => {
     await here.queue({ a: { script: 'true' } });
     const { client, repository } = memoryClient(here.remote);
     const swap = repository.swapRefs.bind(repository);
-    repository.swapRefs = async (swaps) => {
+    repository.swapRefs = async (swaps, objects) => {
       if (repository.pushes === 0) {
         const worker = await here.startWorker('one', { ...RUNNING, untilIdle: true });
         await worker.done;
         expect(here.remote.refs.has(REF_A)).toBe(false);
       }
-      return swap(swaps);
+      return swap(swaps, objects);
     };
     expect((await cancel(client, [A])).get(A)).toEqual({ kind: 'already-finished', status: 'success' });
     // What the swap has left is the janitor's to remove.

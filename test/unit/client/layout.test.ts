@@ -40,9 +40,9 @@ describe('the layout', () => {
     const grid = new MemoryGrid('/nowhere');
     const { client, repository } = memoryClient(grid.remote);
     const swap = repository.swapRefs.bind(repository);
-    repository.swapRefs = async (swaps) => {
+    repository.swapRefs = async (swaps, objects) => {
       if (repository.pushes === 0) await grid.commit({ 'README.md': 'mine' });
-      return swap(swaps);
+      return swap(swaps, objects);
     };
     repository.onPush = () => (repository.pushes === 2 ? 'lost-reply' : 'none');
     expect(await layOut(client)).toMatchObject({ kind: 'done', kept: ['README.md'] });

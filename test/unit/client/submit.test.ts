@@ -102,9 +102,9 @@ describe('submit', () => {
     await submit(memoryClient(here.remote).client, [task('old')]);
     const { client, repository } = memoryClient(here.remote);
     const swap = repository.swapRefs.bind(repository);
-    repository.swapRefs = async (swaps) => {
+    repository.swapRefs = async (swaps, objects) => {
       if (repository.pushes === 0) await here.commit(recording('old', task('old').content));
-      return swap(swaps);
+      return swap(swaps, objects);
     };
     expect(await submit(client, [task('new')])).toMatchObject({ kind: 'queued', queued: ['new'] });
     const index = await here.index();

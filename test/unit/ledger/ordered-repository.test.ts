@@ -28,7 +28,7 @@ describe('a repository whose listings keep their order', () => {
   it('does not answer with what this worker has replaced', async () => {
     const { remote, repository, show } = setUp();
     remote.refs.set(TASK, A);
-    await repository.swapRefs([{ ref: TASK, from: A, to: B }]);
+    await repository.swapRefs([{ ref: TASK, from: A, to: B }], []);
     show([[TASK, A]]);
     await expect(repository.listRefs(['refs/'])).rejects.toMatchObject({ kind: 'network' });
     show(null);
@@ -39,7 +39,7 @@ describe('a repository whose listings keep their order', () => {
     const { remote, inner, repository, show } = setUp();
     remote.refs.set(TASK, A);
     inner.onPush = () => 'lost-reply';
-    await expect(repository.swapRefs([{ ref: TASK, from: A, to: B }])).rejects.toMatchObject({ kind: 'network' });
+    await expect(repository.swapRefs([{ ref: TASK, from: A, to: B }], [])).rejects.toMatchObject({ kind: 'network' });
     show([[TASK, A]]);
     await repository.listRefs(['refs/']);
     show(null);
@@ -65,7 +65,7 @@ describe('a repository whose listings keep their order', () => {
       return { refs: new Map([[TASK, A]]), headBranch: null };
     };
     const listing = repository.listRefs(['refs/']);
-    await repository.swapRefs([{ ref: TASK, from: A, to: B }]);
+    await repository.swapRefs([{ ref: TASK, from: A, to: B }], []);
     answered.resolve();
     expect((await listing).refs.get(TASK)).toBe(A);
     await expect(repository.listRefs(['refs/'])).rejects.toMatchObject({ kind: 'network' });
@@ -74,7 +74,7 @@ describe('a repository whose listings keep their order', () => {
   it('leaves the branch alone, which people may set back', async () => {
     const { remote, repository, show } = setUp();
     remote.refs.set(MAIN, A);
-    await repository.swapRefs([{ ref: MAIN, from: A, to: B }]);
+    await repository.swapRefs([{ ref: MAIN, from: A, to: B }], []);
     show([[MAIN, A]]);
     expect((await repository.listRefs(['refs/'])).refs.get(MAIN)).toBe(A);
   });
@@ -82,8 +82,8 @@ describe('a repository whose listings keep their order', () => {
   it('believes a host in the end that was set back', async () => {
     const { clock, remote, repository, show } = setUp();
     remote.refs.set(TASK, A);
-    await repository.swapRefs([{ ref: TASK, from: A, to: B }]);
-    await repository.swapRefs([{ ref: TASK, from: B, to: C }]);
+    await repository.swapRefs([{ ref: TASK, from: A, to: B }], []);
+    await repository.swapRefs([{ ref: TASK, from: B, to: C }], []);
     show([[TASK, A]]);
     await expect(repository.listRefs(['refs/'])).rejects.toMatchObject({ kind: 'network' });
     clock.advance(MAX_LAG_MS - 1);
@@ -97,7 +97,7 @@ describe('a repository whose listings keep their order', () => {
   it('counts the lag anew after a listing that was up to date', async () => {
     const { clock, remote, repository, show } = setUp();
     remote.refs.set(TASK, A);
-    await repository.swapRefs([{ ref: TASK, from: A, to: B }]);
+    await repository.swapRefs([{ ref: TASK, from: A, to: B }], []);
     for (let round = 0; round < 3; round += 1) {
       show([[TASK, A]]);
       await expect(repository.listRefs(['refs/'])).rejects.toMatchObject({ kind: 'network' });

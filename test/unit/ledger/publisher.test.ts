@@ -107,8 +107,8 @@ describe('publisher', () => {
   it('reads the ref before it believes a refusal: an earlier copy may have been let through', async () => {
     const { push, repository, remote } = setUp();
     const swapRefs = repository.swapRefs.bind(repository);
-    repository.swapRefs = async (swaps) => {
-      await swapRefs(swaps);
+    repository.swapRefs = async (swaps, objects) => {
+      await swapRefs(swaps, objects);
       return new Map(swaps.map((swap) => [swap.ref, { kind: 'refused', reason: 'pre-receive hook declined' }]));
     };
     const ours = blob('ours');

@@ -1,0 +1,336 @@
+/**
+ * The repository over smart HTTP, spoken by ourselves: one small request to see whether anything changed, one to push any
+ * number of swaps, objects straight into memory. The git command stands behind it: it makes the local clone at the first
+ * fetch and keeps it, and does whatever this host or this machine does not let us do.
+ *
+ * States of each of listing, fetching, pushing: ours → the command's (after a refusal in principle) → ours again after
+ * `TRY_AGAIN_MS`.
+ * Invariants:
+ * - What a push may have done before it was found unfit is found out by whoever swaps, as after every unclear push.
+ * - Objects in memory are whole and have the id that they go by: each was hashed on its way in.
+ */
+import type { Emit } from '../observe/events.ts';
+import type { Clock } from '../runtime.ts';
+import { refsBlamed } from './broken-refs.ts';
+import { classify } from './classify.ts';
+import type { CliRepository } from './cli-repository.ts';
+import { GitError } from './errors.ts';
+import { OversizedError } from './http/pack-reader.ts';
+import { type SmartRemote, UnfitError } from './http/smart-remote.ts';
+import type { FetchWish } from './http/wire.ts';
+import { MIRROR } from './local-clone.ts';
+import { ObjectMemory } from './object-memory.ts';
+import type { GitObject } from './objects.ts';
+import type { Oid, RefName } from './oid.ts';
+import { refName } from './oid.ts';
+import { writePack } from './pack.ts';
+import type { Blob, ObjectFormatSource, RefListing, RefSwap, Repository, SwapVerdict } from './repository.ts';
+
+const MEMORY_BYTES = 64 * 1024 * 1024;
+const MAX_OBJECT_BYTES = 512 * 1024 * 1024;
+/** Objects asked for in one request. */
+const MAX_WANTS = 10_000;
+/** Objects that vanished between listing and fetching, one a round: after so many a new listing is better. */
+const MAX_FETCH_ROUNDS = 10;
+const MAX_TIPS = 16;
+/** A host may learn, and so may this machine. */
+const TRY_AGAIN_MS = 60 * 60_000;
+/** Larger files are not kept: nobody asks for them again. */
+const MAX_KEPT_BLOB_BYTES = 64 * 1024;
+
+type Ability = 'listing' | 'fetching' | 'pushing';
+
+export interface HttpRepositoryParts {
+  command: CliRepository;
+  remote: SmartRemote;
+  clock: Clock;
+  emit: Emit;
+}
+
+export class HttpRepository implements Repository {
+  /** What does the same by the git command. */
+  readonly command: CliRepository;
+  readonly #remote: SmartRemote;
+  readonly #clock: Clock;
+  readonly #emit: Emit;
+  readonly #memory = new ObjectMemory(MEMORY_BYTES);
+  /** The last commit of each exact ref that was fetched: what comes next mostly builds on it. */
+  readonly #tips = new Map<RefName, Oid>();
+  readonly #unfitUntilMs = new Map<Ability, number>();
+  #cloned = false;
+
+  constructor(parts: HttpRepositoryParts) {
+    this.command = parts.command;
+    this.#remote = parts.remote;
+    this.#clock = parts.clock;
+    this.#emit = parts.emit;
+  }
+
+  readonly objectFormat: ObjectFormatSource = () => this.#remote.format ?? this.command.objectFormat();
+
+  async listRefs(prefixes: readonly string[], signal?: AbortSignal): Promise<RefListing> {
+    return this.#either(
+      'listing',
+      () =>
+        this.command.reading('ls-remote', signal, async () => {
+          const { refs, headBranch, broken } = await this.#remote.list(prefixes, signal);
+          if (broken.length > 0) throw this.command.broken.found('ls-remote', broken);
+          return { refs, headBranch };
+        }),
+      () => this.command.listRefs(prefixes, signal),
+    );
+  }
+
+  async fetchRefs(
+    patterns: readonly string[],
+    signal?: AbortSignal,
+    lacking?: ReadonlyMap<RefName, Oid>,
+  ): Promise<void> {
+    if (patterns.length === 0) return;
+    if (!this.#cloned) {
+      // By the command: what it keeps on the disk, the next start need not ask for again.
+      await this.command.fetchRefs(patterns, signal);
+      this.#cloned = true;
+      for (const pattern of patterns) this.#setTip(pattern, lacking?.get(refName(pattern)));
+      return;
+    }
+    await this.#either(
+      'fetching',
+      async () => {
+        const wanted = lacking ?? (await this.#heldBy(patterns, signal));
+        const { filter } = await this.#remote.abilities(signal);
+        const single = patterns.filter((pattern) => !pattern.endsWith('*')).map(refName);
+        for (const ref of single) {
+          const oid = wanted.get(ref);
+          const have = this.#tips.get(ref) ?? null;
+          if (!oid || this.#memory.has(oid)) continue;
+          // Whatever hangs on the tip would come, all files too: that is for the disk, not for the memory.
+          if (!have && !filter) await this.command.fetchRefs([ref], signal);
+          else await this.#fetch([oid], { have, shallow: true }, signal);
+          this.#setTip(ref, oid);
+        }
+        const others = [...wanted].filter(([ref]) => !single.includes(ref)).map(([, oid]) => oid);
+        await this.#fetch(others, { have: null, shallow: true }, signal);
+      },
+      () => this.command.fetchRefs(patterns, signal),
+    );
+  }
+
+  async readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
+    const found = new Map<Oid, GitObject>();
+    const look = (): Oid[] =>
+      oids.filter((oid) => {
+        const object = found.has(oid) ? null : this.#memory.get(oid);
+        if (object) found.set(oid, object);
+        return !found.has(oid);
+      });
+    let missing = look();
+    if (missing.length > 0 && this.#cloned) {
+      for (const [oid, object] of await this.command.readObjects(missing, signal)) found.set(oid, object);
+      this.#memory.add(found.values());
+      missing = look();
+    }
+    if (missing.length > 0) {
+      await this.#either(
+        'fetching',
+        () => this.#fetch(missing, { have: null, shallow: false }, signal),
+        async () => undefined,
+      );
+      look();
+    }
+    return found;
+  }
+
+  async readBlobs(oids: readonly Oid[], maxBytes: number, signal?: AbortSignal): Promise<ReadonlyMap<Oid, Blob>> {
+    const blobs = new Map<Oid, Blob>();
+    const { filter } = await this.#either(
+      'fetching',
+      () => this.#remote.abilities(signal),
+      async () => ({ filter: false }),
+    );
+    // Where the host left nothing out, the clone has what came with its first fetch.
+    const ask = !filter && this.#cloned ? oids.filter((oid) => !this.#memory.has(oid)) : [];
+    if (ask.length > 0)
+      for (const [oid, blob] of await this.command.readBlobs(ask, maxBytes, signal)) blobs.set(oid, blob);
+    const open = oids.filter((oid) => !blobs.has(oid));
+    await this.#either(
+      'fetching',
+      () => this.#readBlobs(open, maxBytes, blobs, signal),
+      async () => {
+        for (const [oid, blob] of await this.command.readBlobs(open, maxBytes, signal)) blobs.set(oid, blob);
+      },
+    );
+    return blobs;
+  }
+
+  async swapRefs(
+    swaps: readonly RefSwap[],
+    objects: readonly GitObject[],
+    signal?: AbortSignal,
+  ): Promise<ReadonlyMap<RefName, SwapVerdict>> {
+    if (new Set(swaps.map((swap) => swap.ref)).size !== swaps.length) throw new RangeError('a ref is swapped twice');
+    if (swaps.length === 0) return new Map();
+    return this.#either(
+      'pushing',
+      () => this.command.pacing('push', signal, () => this.#push(swaps, objects, signal)),
+      async () => {
+        // What came over HTTP is not in the clone, and a push looks at what its objects hang on.
+        const before = swaps.flatMap(({ ref, from }) => (from === null ? [] : [ref]));
+        if (this.#remote.format !== null) await this.command.fetchRefs(before, signal);
+        return this.command.swapRefs(swaps, objects, signal);
+      },
+    );
+  }
+
+  async check(signal?: AbortSignal): Promise<void> {
+    await this.command.check(signal);
+  }
+
+  async rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+    this.#memory.clear();
+    this.#tips.clear();
+    this.#cloned = false;
+    await this.command.rebuild(reason, signal);
+  }
+
+  async upkeep(signal?: AbortSignal): Promise<void> {
+    // So that the next start finds in the clone what came past it.
+    await this.command.fetchRefs([...this.#tips.keys()], signal);
+    await this.command.upkeep(signal);
+  }
+
+  async #push(
+    swaps: readonly RefSwap[],
+    objects: readonly GitObject[],
+    signal: AbortSignal | undefined,
+  ): Promise<ReadonlyMap<RefName, SwapVerdict>> {
+    const { format } = await this.#remote.abilities(signal);
+    const distinct = [...new Map(objects.map((object) => [object.oid, object])).values()];
+    const creates = swaps.some(({ to }) => to !== null);
+    const pack = creates ? writePack(distinct, format) : Buffer.alloc(0);
+    const { verdicts, unpacked, said } = await this.#remote.push(swaps, pack, signal);
+    if (unpacked !== 'ok') {
+      const words = `remote: ${said.replaceAll('\n', '\nremote: ')}`;
+      const kind = classify({ exitCode: 1, stderr: words, ending: null });
+      throw new GitError(kind, 'push', `the remote could not take the objects: ${unpacked}; ${said.slice(0, 500)}`);
+    }
+    const blamed = refsBlamed(said, MIRROR);
+    const applied = swaps.filter(({ ref }) => verdicts.get(ref)?.kind === 'applied');
+    if (blamed.length > 0 && applied.length === 0) throw this.command.broken.found('push', blamed);
+    if (applied.some(({ to }) => to !== null)) this.command.broken.pushed();
+    for (const { ref, to } of applied) if (this.#tips.has(ref)) this.#setTip(ref, to ?? undefined);
+    this.#memory.add(distinct.filter(({ type, content }) => type !== 'blob' || content.length <= MAX_KEPT_BLOB_BYTES));
+    for (const { ref } of swaps)
+      if (!verdicts.has(ref)) verdicts.set(ref, { kind: 'unclear', reason: 'no word of it' });
+    return verdicts;
+  }
+
+  /** Fetches what is not in memory yet. */
+  async #fetch(
+    oids: readonly Oid[],
+    how: Pick<FetchWish, 'have' | 'shallow'>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const wanted = [...new Set(oids)].filter((oid) => !this.#memory.has(oid));
+    for (let at = 0; at < wanted.length; at += MAX_WANTS) {
+      try {
+        this.#memory.add(await this.#ask(wanted.slice(at, at + MAX_WANTS), how, MAX_OBJECT_BYTES, signal));
+      } catch (error) {
+        if (!(error instanceof OversizedError)) throw error;
+        throw new GitError('corrupt-remote', 'fetch', `the remote holds ${error.message}`, { cause: error });
+      }
+    }
+  }
+
+  /** Wants that the remote does not have are left out. @throws GitError; UnfitError; OversizedError */
+  async #ask(
+    wants: readonly Oid[],
+    how: Pick<FetchWish, 'have' | 'shallow'>,
+    maxObjectBytes: number,
+    signal: AbortSignal | undefined,
+  ): Promise<GitObject[]> {
+    let open = wants;
+    let wish = how;
+    for (let round = 1; open.length > 0; round += 1) {
+      try {
+        return await this.command.reading('fetch', signal, () =>
+          this.#remote.fetch(
+            { ...wish, wants: open, withoutBlobs: true },
+            {
+              maxObjectBytes,
+              known: (bases) => this.readObjects(bases, signal),
+              signal,
+            },
+          ),
+        );
+      } catch (error) {
+        const gone = error instanceof GitError ? /not our ref ([0-9a-f]{40,64})/.exec(error.message)?.[1] : undefined;
+        if (gone === undefined || round === MAX_FETCH_ROUNDS) throw error;
+        open = open.filter((oid) => oid !== gone);
+        if (gone === wish.have) wish = { ...wish, have: null };
+      }
+    }
+    return [];
+  }
+
+  async #readBlobs(
+    oids: readonly Oid[],
+    maxBytes: number,
+    blobs: Map<Oid, Blob>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const wanted: Oid[] = [];
+    for (const oid of oids) {
+      const object = this.#memory.get(oid);
+      if (object) blobs.set(oid, sized(object, maxBytes));
+      else wanted.push(oid);
+    }
+    const batches = [];
+    for (let at = 0; at < wanted.length; at += MAX_WANTS) batches.push(wanted.slice(at, at + MAX_WANTS));
+    for (let batch = batches.pop(); batch; batch = batches.pop()) {
+      try {
+        // Not kept: each is read once.
+        const objects = await this.#ask(batch, { have: null, shallow: false }, maxBytes, signal);
+        for (const object of objects) if (object.type === 'blob') blobs.set(object.oid, sized(object, maxBytes));
+      } catch (error) {
+        if (!(error instanceof OversizedError)) throw error;
+        const [only, second] = batch;
+        if (only !== undefined && second === undefined) blobs.set(only, { kind: 'too-large', bytes: error.bytes });
+        else batches.push(batch.slice(0, batch.length >> 1), batch.slice(batch.length >> 1));
+      }
+    }
+  }
+
+  async #heldBy(patterns: readonly string[], signal: AbortSignal | undefined): Promise<ReadonlyMap<RefName, Oid>> {
+    const prefixes = patterns.map((pattern) => pattern.replace(/\*$/, ''));
+    const { refs } = await this.listRefs(prefixes, signal);
+    const exact = new Set(patterns.filter((pattern) => !pattern.endsWith('*')));
+    const open = prefixes.filter((prefix) => !exact.has(prefix));
+    return new Map([...refs].filter(([ref]) => exact.has(ref) || open.some((prefix) => ref.startsWith(prefix))));
+  }
+
+  #setTip(ref: string, oid: Oid | undefined): void {
+    if (oid === undefined || ref.endsWith('*')) return;
+    this.#tips.delete(refName(ref));
+    this.#tips.set(refName(ref), oid);
+    const [oldest] = this.#tips.size > MAX_TIPS ? this.#tips.keys() : [];
+    if (oldest) this.#tips.delete(oldest);
+  }
+
+  async #either<T>(ability: Ability, ours: () => Promise<T>, commands: () => Promise<T>): Promise<T> {
+    const now = this.#clock.monotonicMs();
+    if ((this.#unfitUntilMs.get(ability) ?? Number.NEGATIVE_INFINITY) > now) return commands();
+    try {
+      return await ours();
+    } catch (error) {
+      if (!(error instanceof UnfitError)) throw error;
+      this.#unfitUntilMs.set(ability, now + TRY_AGAIN_MS);
+      this.#emit('transport.fallback', { what: ability, reason: error.message });
+      return commands();
+    }
+  }
+}
+
+function sized({ content }: GitObject, maxBytes: number): Blob {
+  return content.length <= maxBytes ? { kind: 'content', content } : { kind: 'too-large', bytes: content.length };
+}
