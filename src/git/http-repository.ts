@@ -58,6 +58,7 @@ export class HttpRepository implements Repository {
   readonly #tips = new Map<RefName, Oid>();
   readonly #unfitUntilMs = new Map<Ability, number>();
   #cloned = false;
+  #thin = true;
 
   constructor(parts: HttpRepositoryParts) {
     this.command = parts.command;
@@ -207,13 +208,16 @@ export class HttpRepository implements Repository {
     const { format } = await this.#remote.abilities(signal);
     const distinct = [...new Map(objects.map((object) => [object.oid, object])).values()];
     const creates = swaps.some(({ to }) => to !== null);
-    const pack = creates ? writePack(distinct, format) : Buffer.alloc(0);
+    const pack = creates ? writePack(distinct, format, { thin: this.#thin }) : Buffer.alloc(0);
     const { verdicts, unpacked, said } = await this.#remote.push(swaps, pack, signal);
     if (unpacked !== 'ok') {
+      // It may lack what a difference was told against: the next try tells all.
+      this.#thin = false;
       const words = `remote: ${said.replaceAll('\n', '\nremote: ')}`;
       const kind = classify({ exitCode: 1, stderr: words, ending: null });
       throw new GitError(kind, 'push', `the remote could not take the objects: ${unpacked}; ${said.slice(0, 500)}`);
     }
+    this.#thin = true;
     const blamed = refsBlamed(said, MIRROR);
     const applied = swaps.filter(({ ref }) => verdicts.get(ref)?.kind === 'applied');
     if (blamed.length > 0 && applied.length === 0) throw this.command.broken.found('push', blamed);

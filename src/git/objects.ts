@@ -6,6 +6,7 @@
  * (a directory sorts as if its name ended in `/`).
  */
 import { createHash } from 'node:crypto';
+import type { DeltaPart } from './delta.ts';
 import type { ObjectFormat, Oid } from './oid.ts';
 
 export type ObjectType = 'blob' | 'tree' | 'commit' | 'tag';
@@ -14,6 +15,8 @@ export interface GitObject {
   readonly type: ObjectType;
   readonly oid: Oid;
   readonly content: Buffer;
+  /** For one that was made by changing another: how, so that only the difference need be sent. */
+  readonly basis?: { readonly oid: Oid; readonly bytes: number; readonly parts: readonly DeltaPart[] };
 }
 
 export const MODE_TREE = '40000';

@@ -2,8 +2,9 @@
  * Changes to a tree of any size, without a checkout and reading only the directories on the changed paths.
  */
 import { GitError } from './errors.ts';
-import { type GitObject, MODE_FILE, MODE_TREE, makeTree, parseTree, type TreeEntry } from './objects.ts';
+import { type GitObject, MODE_FILE, MODE_TREE, makeObject, makeTree } from './objects.ts';
 import type { ObjectFormat, Oid } from './oid.ts';
+import { type EntryChange, findEntry, spliceTree } from './tree-splice.ts';
 
 /** `oid: null` removes the file (no error when it is not there); a directory that becomes empty disappears. */
 export interface PathEdit {
@@ -61,25 +62,21 @@ async function build(
   format: ObjectFormat,
   created: GitObject[],
 ): Promise<GitObject | null> {
-  const entries = new Map<string, TreeEntry>();
-  if (from) {
-    const object = (await read([from])).get(from);
-    if (object?.type !== 'tree') throw new GitError('corrupt-local', 'read', `tree ${from} is not readable`);
-    for (const entry of parseTree(object.content, format)) entries.set(entry.name, entry);
-  }
-  for (const [name, file] of plan.files) {
-    if (file.oid) entries.set(name, { mode: file.mode, name, oid: file.oid });
-    // A directory of that name is not the file that was meant.
-    else if (entries.get(name)?.mode !== MODE_TREE) entries.delete(name);
-  }
+  const old = from ? (await read([from])).get(from) : makeTree([], format);
+  if (old?.type !== 'tree') throw new GitError('corrupt-local', 'read', `tree ${from} is not readable`);
+  const changes: EntryChange[] = [];
+  const directories = new Set<string>();
   for (const [name, dir] of plan.dirs) {
-    const old = entries.get(name);
-    const subtree = await build(old?.mode === MODE_TREE ? old.oid : null, dir, read, format, created);
-    if (subtree) entries.set(name, { mode: MODE_TREE, name, oid: subtree.oid });
-    else if (old?.mode === MODE_TREE) entries.delete(name);
+    const before = findEntry(old.content, name, MODE_TREE, format);
+    const subtree = await build(before, dir, read, format, created);
+    if (subtree) directories.add(name);
+    if (subtree || before) changes.push({ name, mode: MODE_TREE, oid: subtree?.oid ?? null });
   }
-  if (entries.size === 0) return null;
-  const tree = makeTree([...entries.values()], format);
+  for (const [name, { oid, mode }] of plan.files) if (!directories.has(name)) changes.push({ name, mode, oid });
+  const { content, parts } = spliceTree(old.content, changes, format);
+  if (content.length === 0) return null;
+  const made = makeObject('tree', content, format);
+  const tree = from ? { ...made, basis: { oid: from, bytes: old.content.length, parts } } : made;
   created.push(tree);
   return tree;
 }

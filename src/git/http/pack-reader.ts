@@ -6,9 +6,9 @@
  */
 import { createHash } from 'node:crypto';
 import { inflateSync } from 'node:zlib';
+import { applyDelta, deltaResultBytes } from '../delta.ts';
 import { type GitObject, makeObject, type ObjectType } from '../objects.ts';
 import type { ObjectFormat, Oid } from '../oid.ts';
-import { applyDelta, deltaResultBytes } from './delta.ts';
 import { ProtocolError } from './pkt-line.ts';
 
 const TYPES: Readonly<Record<number, ObjectType>> = { 1: 'commit', 2: 'tree', 3: 'blob', 4: 'tag' };

@@ -3,7 +3,7 @@
  *
  * Format: https://git-scm.com/docs/pack-format#_deltified_representation
  */
-import { ProtocolError } from './pkt-line.ts';
+import { ProtocolError } from './http/pkt-line.ts';
 
 const MAX_SIZE_BYTES = 2 ** 31;
 const SHIFT_BITS = 7;
