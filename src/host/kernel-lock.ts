@@ -5,6 +5,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { systemRandomFraction } from '../runtime.ts';
 
 /**
  * An exclusive lock is taken in three steps, and of two that try at once each can be in the other's way, so that neither
@@ -42,7 +43,7 @@ export class KernelLock {
         if (((error as { errcode?: number }).errcode ?? 0) % 256 !== SQLITE_BUSY) throw error;
       }
       if (tried === TRIES) return null;
-      await sleep(Math.random() * LONGEST_WAIT_MS);
+      await sleep(systemRandomFraction() * LONGEST_WAIT_MS);
     }
   }
 
