@@ -242,6 +242,7 @@ function details(worker: Worker | null): Record<string, unknown> {
     results_unpublished: worker.book.unpublishedCount,
     results_dropped: worker.book.resultsDropped,
     failed_pushes: worker.publisher.failedPushes,
+    last_push: worker.publisher.lastPush,
     queued: worker.reader.view.queue.files.size,
     polling: worker.agent.polling,
     last_health_check: worker.health.lastCheck,

@@ -31,6 +31,7 @@ import { CountedRepository } from './counted-repository.ts';
 import { Cycle } from './cycle.ts';
 import { Gate } from './gate.ts';
 import { HealthKeeper } from './health-keeper.ts';
+import { Prefetch } from './prefetch.ts';
 import { RecordingTurn } from './recording-turn.ts';
 import { discardLeftovers } from './startup.ts';
 import { TaskRunner } from './task-runner.ts';
@@ -189,17 +190,23 @@ export function assemble(options: AssembleOptions): Worker {
     emit,
     onEngineTrouble: (error) => health.engineTrouble(error),
     onStateTrouble: (error) => health.stateTrouble(error),
-    onSettled: () => agent.nudge(),
+    onSettled: (heldMs) => {
+      prefetch.ran(heldMs);
+      cycle.startReady();
+      agent.nudge();
+    },
   });
   // Of the set interval, also while this worker looks less often: then nobody has claims that could be taken over, each
   // longer pause is a gap, and counting begins anew with the look that shows a claim.
   const watch = new DeathWatch(2 * Math.max(settings.pullIntervalMs, settings.heartbeatIntervalMs) + READ_SLACK_MS);
   const recorder = new Recorder({ repository, reader, writer, push, emit });
-  const cycle = new Cycle({
+  const prefetch = new Prefetch({ slots: settings.maxParallelTasks, pushesPerMinute: settings.gitPushesPerMinute });
+  const cycle: Cycle = new Cycle({
     nodeId,
     nodeLabels: settings.nodeLabels,
     nodeTtlMs: settings.nodeTtlMs,
     maxParallelTasks: settings.maxParallelTasks,
+    prefetch,
     useSmartPolling: settings.useSmartPolling,
     defaultMemoryBytes: settings.docker.memoryBytes,
     reader,

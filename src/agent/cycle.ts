@@ -18,8 +18,10 @@ import type { SpecCache } from '../ledger/spec-cache.ts';
 import type { ClaimedState } from '../ledger/state-codec.ts';
 import type { Emit, EventName } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
-import type { NodeId } from '../task/id.ts';
+import type { NodeId, TaskId } from '../task/id.ts';
+import type { TaskSpec } from '../task/spec.ts';
 import type { Gate } from './gate.ts';
+import type { Prefetch } from './prefetch.ts';
 import type { RecordingTurn } from './recording-turn.ts';
 import type { TaskRunner } from './task-runner.ts';
 
@@ -28,6 +30,7 @@ export interface CycleParts {
   nodeLabels: readonly string[];
   nodeTtlMs: number;
   maxParallelTasks: number;
+  prefetch: Prefetch;
   useSmartPolling: boolean;
   reader: GridReader;
   book: ClaimBook;
@@ -70,25 +73,45 @@ export class Cycle {
   readonly #parts: CycleParts;
   #toldAbout = '';
   #reportedTip: Oid | null = null;
+  /** The first task that there was no memory for, as last told. */
+  #toldOfMemory: TaskId | null = null;
+  /** Claims that may be started as soon as there is a slot. */
+  readonly #ready = new Set<HeldClaim>();
+  /** States whose refs are being deleted. */
+  readonly #sweeping = new Set<Oid>();
   failedPulls = 0;
 
   constructor(parts: CycleParts) {
     this.#parts = parts;
   }
 
+  /** A slot is free: starts what was claimed ahead. */
+  startReady(): void {
+    const { book, gate, maxParallelTasks, runner } = this.#parts;
+    for (const claim of this.#ready) {
+      const isGone = book.held.get(claim.taskId) !== claim || runner.isActive(claim.taskId);
+      if (!isGone && (!gate.isOpen || runner.activeCount >= maxParallelTasks)) break;
+      this.#ready.delete(claim);
+      if (!isGone) runner.start(claim);
+    }
+  }
+
   /** @throws GitError when the remote can't be read. */
   async run(signal?: AbortSignal): Promise<CycleReport> {
-    const { book, membership, reader, settler } = this.#parts;
+    const { book, clock, membership, prefetch, reader, settler } = this.#parts;
     let view = await this.#look(signal);
     this.#releaseLost(view);
     await book.publishOutbox();
     await this.#takeUpStrays(view);
     this.#start(await book.verify(view));
+    await this.#handBackReady();
     await membership.fenceDead(view, this.#parts.watch);
     await settler.settle(view, (claim) => membership.isOrphan(view, claim));
+    const claimingMs = clock.monotonicMs();
     if (await this.#claim(view)) {
       view = await this.#second(signal);
       this.#start(await book.verify(view));
+      prefetch.claimed(clock.monotonicMs() - claimingMs);
       this.#releaseLost(view);
     }
     await this.#record(reader.view);
@@ -159,18 +182,40 @@ export class Cycle {
   #start(claims: readonly HeldClaim[]): void {
     // Declared dead: what was won until now is dropped, and would only have to be stopped.
     if (this.#parts.gate.isClosedBy('registration')) return;
-    for (const claim of claims) this.#parts.runner.start(claim);
+    for (const claim of claims) this.#ready.add(claim);
+    this.startReady();
+  }
+
+  /** While this worker may start nothing, others shall have what it has claimed ahead. */
+  async #handBackReady(): Promise<void> {
+    const { book, emit, gate, runner } = this.#parts;
+    this.startReady();
+    if (gate.isOpen || gate.isClosedBy('registration') || gate.isClosedBy('draining')) return;
+    const waiting = [...this.#ready].filter((claim) => book.held.get(claim.taskId) === claim);
+    this.#ready.clear();
+    const how = { waitReason: 'handed-back', delayMs: 0, failed: false, started: false } as const;
+    await Promise.all(
+      waiting.map(async (claim) => {
+        if (runner.isActive(claim.taskId)) return;
+        emit('task.handed-back', { task: claim.taskId, started: false });
+        // If nothing certain comes of it, the claim is a stray one, and the next cycle takes it up again.
+        await book.putBack(claim, how).catch(() => book.drop(claim));
+      }),
+    );
   }
 
   /** @returns true when something was won. */
   async #claim(view: GridView): Promise<boolean> {
-    const { book, gate, maxParallelTasks, quotaLeft, runner } = this.#parts;
+    const { book, gate, maxParallelTasks, prefetch, quotaLeft, runner } = this.#parts;
     if (!gate.isOpen) return false;
-    const active = runner.activeTasks.map(({ task }) => task);
-    const waitingToStart = [...book.held.keys()].filter((id) => !runner.isActive(id)).length;
+    const waiting = [...book.held.keys()].filter((id) => !runner.isActive(id)).length;
+    const nodes = [...view.nodes.values()].filter(
+      ({ state }) => state?.kind !== 'state' || state.state.state === 'alive',
+    );
+    const share = (view.queue.files.size - view.tasks.size) / Math.max(1, nodes.length);
     const room = Math.min(
-      maxParallelTasks - active.length - waitingToStart,
-      quotaLeft() - runner.uncountedStarts - waitingToStart,
+      maxParallelTasks + prefetch.extra(share) - runner.activeCount - waiting,
+      quotaLeft() - runner.uncountedStarts - waiting,
     );
     if (room <= 0) return false;
     const chosen = this.#fitting(
@@ -201,26 +246,31 @@ export class Cycle {
   }
 
   #fitting(candidates: readonly Candidate[], room: number): Candidate[] {
-    const { defaultMemoryBytes, emit, memoryAllows, runner } = this.#parts;
+    const { book, defaultMemoryBytes, emit, memoryAllows, runner } = this.#parts;
+    const bytesOf = ({ spec }: { spec: TaskSpec }): number => spec.memoryBytes ?? defaultMemoryBytes;
     const chosen: Candidate[] = [];
     let reserved = runner.reservedMemoryBytes;
+    for (const claim of book.held.values()) if (!runner.isActive(claim.taskId)) reserved += bytesOf(claim);
+    let unfit: Candidate | null = null;
     for (const candidate of candidates) {
       if (chosen.length === room) break;
-      const neededBytes = candidate.spec.memoryBytes ?? defaultMemoryBytes;
-      if (!memoryAllows(neededBytes, reserved)) {
-        emit('limit.memory', { task: candidate.taskId, memory_bytes: neededBytes });
+      if (!memoryAllows(bytesOf(candidate), reserved)) {
+        unfit ??= candidate;
         continue;
       }
-      reserved += neededBytes;
+      reserved += bytesOf(candidate);
       chosen.push(candidate);
     }
+    if (unfit && unfit.taskId !== this.#toldOfMemory) {
+      emit('limit.memory', { task: unfit.taskId, memory_bytes: bytesOf(unfit) });
+    }
+    this.#toldOfMemory = unfit?.taskId ?? null;
     return chosen;
   }
 
   /** @param options.last there will be no other chance: not even a container that cannot be stopped is waited for. */
   async #record(view: GridView, options: { last?: boolean } = {}): Promise<void> {
-    const { book, clock, membership, nodeId, nodeTtlMs, observations, recorder, recordingTurn, runner, watch } =
-      this.#parts;
+    const { book, clock, nodeId, nodeTtlMs, observations, recorder, recordingTurn, runner, watch } = this.#parts;
     const now = clock.monotonicMs();
     const waiting = recordable(view);
     const rank = recordingRank(view, nodeId, (id) => {
@@ -240,14 +290,28 @@ export class Cycle {
         recordingTurn.accepted();
         // The record must be seen on the branch before any ref goes.
         await this.#second(undefined);
-        await recorder.sweep(settledRefs(this.#parts.reader.view, (claim) => membership.isOrphan(view, claim)));
+        await this.#sweep(this.#parts.reader.view, options.last === true);
         return;
       }
     }
     // Left over by a recorder that died before its deletions: whoever comes first in the order cleans up. So does whoever
     // leaves: a claim that it has just handed back may have come after the record, and it may be the last one here.
-    if (rank === 0 || options.last)
-      await recorder.sweep(settledRefs(view, (claim) => membership.isOrphan(view, claim)));
+    if (rank === 0 || options.last) await this.#sweep(view, options.last === true);
+  }
+
+  /** Nothing waits for deletions, but for the last look: they travel with what else there is to push. */
+  async #sweep(view: GridView, wait: boolean): Promise<void> {
+    const { membership, recorder } = this.#parts;
+    const settled = settledRefs(view, (claim) => membership.isOrphan(view, claim));
+    const fresh = settled.filter(({ oid }) => wait || !this.#sweeping.has(oid));
+    if (fresh.length === 0) return;
+    for (const { oid } of fresh) this.#sweeping.add(oid);
+    const swept = recorder.sweep(fresh).finally(() => {
+      for (const { oid } of fresh) this.#sweeping.delete(oid);
+    });
+    if (wait) await swept;
+    // The publisher tells of what failed; the next look finds what is left.
+    else swept.catch(() => undefined);
   }
 
   /** Tasks queued or claimed that somebody still has to finish. */

@@ -51,7 +51,7 @@ export interface TaskRunnerParts {
   /** The state directory can't be written. */
   onStateTrouble: (error: Error) => void;
   /** Something changed that the polling loop should look at: a slot is free, a result can be recorded. */
-  onSettled: () => void;
+  onSettled: (heldMs: number) => void;
 }
 
 interface Active {
@@ -161,6 +161,7 @@ export class TaskRunner {
   }
 
   #track(claim: HeldClaim, work: (active: Active) => Promise<void>): void {
+    const startedMs = this.#parts.clock.monotonicMs();
     const active: Active = {
       claim,
       run: null,
@@ -175,7 +176,7 @@ export class TaskRunner {
       .catch((error: unknown) => this.#fail(active, error))
       .finally(() => {
         this.#active.delete(claim.taskId);
-        this.#parts.onSettled();
+        this.#parts.onSettled(this.#parts.clock.monotonicMs() - startedMs);
       });
   }
 

@@ -3,7 +3,8 @@
  *
  * States of a request: waiting → in the push under way → settled (won, lost, refused) or failed (nothing is known).
  * Invariants:
- * - One push at a time; what gathers meanwhile goes together into the next one. A ref occurs at most once in a push.
+ * - One push at a time; what gathers meanwhile goes together into the next one, and after a large one a moment longer.
+ *   A ref occurs at most once in a push.
  * - Results go before recordings, these before claims, heartbeats, deletions.
  * - The branch is pushed alone: a hook that protects it must not take results and heartbeats down with it.
  * - With a budget, at most that many pushes start within any minute; what waits is merged, nothing is dropped.
@@ -43,7 +44,13 @@ const PRIORITY_OF: Readonly<Record<SwapStep, PushPriority>> = {
   'swap.delete': 'delete',
 };
 
-export const MAX_SWAPS_PER_PUSH = 400;
+export const MAX_SWAPS_PER_PUSH = 2_000;
+const MAX_BYTES_PER_PUSH = 32 * 1024 * 1024;
+/** After a push of so many swaps more of their kind are on their way: the next one gives them a moment. */
+const LINGER_FROM_SWAPS = 16;
+/** Of the time that the last push took. */
+const LINGER_SHARE = 0.1;
+const MAX_LINGER_MS = 20;
 const BUDGET_WINDOW_MS = 60_000;
 
 /** Runs `attempt` by the retry policy of the house; `attempt` gets the number of the try, starting with 1. */
@@ -62,6 +69,8 @@ export interface PushRequest {
 }
 
 interface Pending extends PushRequest {
+  /** Monotonic instant at which it was asked for. */
+  sinceMs: number;
   resolve: (outcome: SwapOutcome) => void;
   reject: (error: unknown) => void;
 }
@@ -81,7 +90,11 @@ export class Publisher {
   #recentPushesMs: number[] = [];
   /** Refs whose lock was told of. */
   readonly #locked = new Set<RefName>();
+  /** For how long the next push lets more gather. */
+  #lingerMs = 0;
   failedPushes = 0;
+  /** `waitedMs`: for how long what waited most of it had waited before it was sent. */
+  lastPush: { swaps: number; waitedMs: number; ms: number } | null = null;
 
   /** @param parts.signal aborts everything, also what is under way: only for the last second of a shutdown. */
   constructor(parts: {
@@ -107,7 +120,7 @@ export class Publisher {
   /** @throws GitError when, after all tries, nothing certain is known; the swap may or may not have been applied. */
   push(request: PushRequest): Promise<SwapOutcome> {
     const { promise, resolve, reject } = Promise.withResolvers<SwapOutcome>();
-    this.#pending.push({ ...request, resolve, reject });
+    this.#pending.push({ ...request, sinceMs: this.#clock.monotonicMs(), resolve, reject });
     this.#running ??= this.#run();
     return promise;
   }
@@ -124,6 +137,7 @@ export class Publisher {
       let batch: readonly Pending[] = this.#pending;
       try {
         await this.#waitForBudget();
+        if (this.#lingerMs > 0) await this.#clock.sleep(this.#lingerMs, this.#signal);
         batch = this.#takeBatch();
         await this.#pushBatch(batch);
       } catch (error) {
@@ -146,9 +160,12 @@ export class Publisher {
     const refs = new Set<RefName>();
     const isBranch = (request: Pending): boolean => PRIORITY_OF[request.step] === 'branch';
     const alone = first !== undefined && isBranch(first);
+    let bytes = 0;
     this.#pending = this.#pending.filter((request) => {
-      const fits = alone ? batch.length === 0 : !isBranch(request) && batch.length < MAX_SWAPS_PER_PUSH;
+      const room = batch.length < MAX_SWAPS_PER_PUSH && bytes < MAX_BYTES_PER_PUSH;
+      const fits = alone ? batch.length === 0 : !isBranch(request) && room;
       if (!fits || refs.has(request.swap.ref)) return true;
+      for (const { content } of request.objects) bytes += content.length;
       refs.add(request.swap.ref);
       batch.push(request);
       return false;
@@ -158,6 +175,7 @@ export class Publisher {
 
   async #pushBatch(batch: readonly Pending[]): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
+    const waitedMs = startedMs - Math.min(...batch.map(({ sinceMs }) => sinceMs));
     const sentAtMs = this.#clock.wallMs();
     const swaps = batch.map((request) => request.swap);
     const outcomes = new Map<RefName, SwapOutcome>();
@@ -196,10 +214,14 @@ export class Publisher {
         request.resolve(outcome);
       }
     }
+    const ms = this.#clock.monotonicMs() - startedMs;
+    this.#lingerMs = swaps.length < LINGER_FROM_SWAPS ? 0 : Math.min(MAX_LINGER_MS, ms * LINGER_SHARE);
+    this.lastPush = { swaps: swaps.length, waitedMs, ms };
     this.#emit('push.completed', {
       swaps: swaps.length,
       pushes,
-      ms: Math.round(this.#clock.monotonicMs() - startedMs),
+      waited_ms: Math.round(waitedMs),
+      ms: Math.round(ms),
     });
   }
 

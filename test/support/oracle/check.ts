@@ -93,6 +93,8 @@ export function examineHistory(
 function replay({ history, model, report, ...rest }: Examination): void {
   const examination = { history, model, report, ...rest };
   const used = new Map<string, RefName>();
+  /** Refs whose present state such a late copy has brought. */
+  const echoing = new Set<RefName>();
   for (const change of history.changes) {
     const { ref, from, to } = change;
     const held = model.refs.get(ref) ?? null;
@@ -108,7 +110,9 @@ function replay({ history, model, report, ...rest }: Examination): void {
     // Late copies of requests can bring the same states once more after the ref was deleted: first the one from nothing,
     // and on it those that followed. By then the task has its record, or a person has deleted the ref.
     const recorded = parsed.kind === 'task' && model.records.has(parsed.id);
-    const echo = used.get(to ?? '') === ref && (from === null || recorded);
+    const echo = used.get(to ?? '') === ref && (from === null || recorded || echoing.has(ref));
+    if (echo) echoing.add(ref);
+    else echoing.delete(ref);
     if (to !== null && used.has(to) && !echo) report('unique', ref, `${to} was used before`);
     if (to !== null) used.set(to, ref);
     if (parsed.kind === 'task') checkTaskChange(examination, change, parsed.id);
