@@ -119,6 +119,31 @@ export class CliRepository implements Repository {
     return blobs;
   }
 
+  /**
+   * Lets somebody else fetch what a ref of the remote holds, and keeps it in the clone.
+   * @param fetch gets the commit that the clone has of this ref; answers a pack, without files if `partial`.
+   * @throws GitError; what `fetch` throws
+   */
+  async keepingFetch(
+    ref: RefName,
+    oid: Oid,
+    fetch: (have: Oid | null) => Promise<Buffer>,
+    options: { partial: boolean; signal?: AbortSignal | undefined },
+  ): Promise<void> {
+    await this.#ensureClone(options.signal);
+    const have = (await this.#clone.mirrored(options.signal)).get(ref) ?? null;
+    if (have === oid) return;
+    await this.#clone.telling(this.address.url, async () => {
+      await this.#clone.keep(await fetch(have), new Map([[ref, oid]]), options);
+    });
+  }
+
+  /** Whether the clone lacks files, because somebody else fetched for it. @throws GitError */
+  async isPartial(signal?: AbortSignal): Promise<boolean> {
+    await this.#ensureClone(signal);
+    return this.#clone.isPartial();
+  }
+
   /** Stores new objects in the clone. @throws GitError */
   async writeObjects(objects: readonly GitObject[], signal?: AbortSignal): Promise<void> {
     await this.#ensureClone(signal);

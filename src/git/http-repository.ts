@@ -88,33 +88,52 @@ export class HttpRepository implements Repository {
     lacking?: ReadonlyMap<RefName, Oid>,
   ): Promise<void> {
     if (patterns.length === 0) return;
-    if (!this.#cloned) {
-      // By the command: what it keeps on the disk, the next start need not ask for again.
-      await this.command.fetchRefs(patterns, signal);
-      this.#cloned = true;
-      for (const pattern of patterns) this.#setTip(pattern, lacking?.get(refName(pattern)));
-      return;
-    }
     await this.#either(
       'fetching',
-      async () => {
-        const wanted = lacking ?? (await this.#heldBy(patterns, signal));
-        const { filter } = await this.#remote.abilities(signal);
-        const single = patterns.filter((pattern) => !pattern.endsWith('*')).map(refName);
-        for (const ref of single) {
-          const oid = wanted.get(ref);
-          const have = this.#tips.get(ref) ?? null;
-          if (!oid || this.#memory.has(oid)) continue;
-          // Whatever hangs on the tip would come, all files too: that is for the disk, not for the memory.
-          if (!have && !filter) await this.command.fetchRefs([ref], signal);
-          else await this.#fetch([oid], { have, shallow: true }, signal);
-          this.#setTip(ref, oid);
-        }
-        const others = [...wanted].filter(([ref]) => !single.includes(ref)).map(([, oid]) => oid);
-        await this.#fetch(others, { have: null, shallow: true }, signal);
-      },
-      () => this.command.fetchRefs(patterns, signal),
+      () => this.#fetchByHttp(patterns, signal, lacking),
+      () => this.#fetchByCommand(patterns, signal),
     );
+  }
+
+  /** The command cannot ask for single files, so it gets a whole clone. */
+  async #fetchByCommand(patterns: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+    if (await this.command.isPartial(signal)) {
+      await this.command.rebuild('it lacks files, which only requests of our own could bring', signal);
+    }
+    await this.command.fetchRefs(patterns, signal);
+    this.#cloned = true;
+  }
+
+  async #fetchByHttp(
+    patterns: readonly string[],
+    signal: AbortSignal | undefined,
+    lacking: ReadonlyMap<RefName, Oid> | undefined,
+  ): Promise<void> {
+    const wanted = lacking ?? (await this.#heldBy(patterns, signal));
+    const { filter } = await this.#remote.abilities(signal);
+    const single = patterns.filter((pattern) => !pattern.endsWith('*')).map(refName);
+    for (const ref of single) {
+      const oid = wanted.get(ref);
+      const have = this.#tips.get(ref) ?? null;
+      if (!oid || this.#memory.has(oid)) continue;
+      if (have) await this.#fetch([oid], { have, shallow: true }, signal);
+      // What the clone keeps on the disk, the next start need not ask for again.
+      else if (filter) await this.#fetchIntoClone(ref, oid, signal);
+      // Whatever hangs on the tip would come, all files too: that is for the disk, not for the memory.
+      else await this.#fetchByCommand([ref], signal);
+      this.#cloned = true;
+      this.#setTip(ref, oid);
+    }
+    const others = [...wanted].filter(([ref]) => !single.includes(ref)).map(([, oid]) => oid);
+    await this.#fetch(others, { have: null, shallow: true }, signal);
+  }
+
+  async #fetchIntoClone(ref: RefName, oid: Oid, signal: AbortSignal | undefined): Promise<void> {
+    const fetch = (have: Oid | null): Promise<Buffer> =>
+      this.command.reading('fetch', signal, () =>
+        this.#remote.fetchPack({ wants: [oid], have, shallow: true, withoutBlobs: true }, signal),
+      );
+    await this.command.keepingFetch(ref, oid, fetch, { partial: true, signal });
   }
 
   async readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
@@ -154,10 +173,13 @@ export class HttpRepository implements Repository {
     if (ask.length > 0)
       for (const [oid, blob] of await this.command.readBlobs(ask, maxBytes, signal)) blobs.set(oid, blob);
     const open = oids.filter((oid) => !blobs.has(oid));
+    const tips = [...this.#tips.keys()];
     await this.#either(
       'fetching',
       () => this.#readBlobs(open, maxBytes, blobs, signal),
       async () => {
+        if (open.length === 0) return;
+        if (await this.command.isPartial(signal)) await this.#fetchByCommand(tips, signal);
         for (const [oid, blob] of await this.command.readBlobs(open, maxBytes, signal)) blobs.set(oid, blob);
       },
     );
@@ -177,7 +199,7 @@ export class HttpRepository implements Repository {
       async () => {
         // What came over HTTP is not in the clone, and a push looks at what its objects hang on.
         const before = swaps.flatMap(({ ref, from }) => (from === null ? [] : [ref]));
-        if (this.#remote.format !== null) await this.command.fetchRefs(before, signal);
+        if (this.#remote.format !== null) await this.#fetchByCommand(before, signal);
         return this.command.swapRefs(swaps, objects, signal);
       },
     );
@@ -196,7 +218,10 @@ export class HttpRepository implements Repository {
 
   async upkeep(signal?: AbortSignal): Promise<void> {
     // So that the next start finds in the clone what came past it.
-    await this.command.fetchRefs([...this.#tips.keys()], signal);
+    for (const [ref, oid] of this.#tips) {
+      if (await this.command.isPartial(signal)) await this.#fetchIntoClone(ref, oid, signal);
+      else await this.command.fetchRefs([ref], signal);
+    }
     await this.command.upkeep(signal);
   }
 

@@ -11,7 +11,7 @@
  * - One command at a time fetches; reading and writing objects may overlap with it. Throwing away (`create`, `upkeep`) is
  *   alone.
  */
-import { writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Emit } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
@@ -147,36 +147,79 @@ export class LocalClone {
     environment: CommandEnvironment,
     signal?: AbortSignal,
   ): Promise<void> {
-    await this.#fetching.exclusive(async () => {
-      const identity = this.#identity;
-      const first = !this.#complete;
-      const startedMs = this.#clock.monotonicMs();
-      if (first) this.#emit('clone.started', { url, path: this.path });
-      const args = [
-        'fetch',
-        '--no-tags',
-        '--no-write-fetch-head',
-        '--no-auto-gc',
-        '--no-show-forced-updates',
-        '--prune',
-      ];
-      if (identity?.shallow) args.push('--depth=1');
-      const input = Buffer.from(refspecs.map((spec) => `${spec}\n`).join(''));
-      const output = await this.#step('clone.fetch', () =>
-        this.run([...args, '--stdin', '--', url], { input, environment, signal, anyExit: true }),
-      );
-      // A shallow fetch whose patterns match nothing ends with 1 and not a word. Every real failure has a text.
-      const nothing = output.exitCode === 1 && output.stderr === '' && identity?.shallow === true;
-      if (output.exitCode !== 0 && !nothing) throw exitError('fetch', output);
-      if (!first || !identity) return;
-      await this.#step('clone.complete', () => writeMarker(this.path, identity, true));
-      this.#complete = true;
-      this.#emit(identity.shallow ? 'clone.completed' : 'clone.full-completed', {
-        url,
-        path: this.path,
-        bytes: await directoryBytes(this.path),
-        ms: Math.round(this.#clock.monotonicMs() - startedMs),
-      });
+    await this.#fetching.exclusive(() =>
+      this.telling(url, async () => {
+        const shallow = this.#identity?.shallow === true;
+        const args = [
+          'fetch',
+          '--no-tags',
+          '--no-write-fetch-head',
+          '--no-auto-gc',
+          '--no-show-forced-updates',
+          '--prune',
+          ...(shallow ? ['--depth=1'] : []),
+        ];
+        const input = Buffer.from(refspecs.map((spec) => `${spec}\n`).join(''));
+        const output = await this.#step('clone.fetch', () =>
+          this.run([...args, '--stdin', '--', url], { input, environment, signal, anyExit: true }),
+        );
+        // A shallow fetch whose patterns match nothing ends with 1 and not a word. Every real failure has a text.
+        const nothing = output.exitCode === 1 && output.stderr === '' && shallow;
+        if (output.exitCode !== 0 && !nothing) throw exitError('fetch', output);
+      }),
+    );
+  }
+
+  /**
+   * Keeps a pack that came another way, as if it had been fetched: it holds what these refs of the remote do, without the
+   * parents of their commits, and without files where `partial` says so. What it builds on must be here.
+   * @throws GitError
+   */
+  async keep(
+    pack: Buffer,
+    refs: ReadonlyMap<RefName, Oid>,
+    options: { partial: boolean; signal?: AbortSignal | undefined },
+  ): Promise<void> {
+    const { partial, signal } = options;
+    await this.#fetching.exclusive(() =>
+      this.#step('clone.fetch', async () => {
+        const args = ['index-pack', '--stdin', '--fix-thin', ...(partial ? ['--promisor'] : [])];
+        await this.run(args, { input: pack, signal });
+        const shallow = join(this.path, 'shallow');
+        const before = await this.#looking(() => readFile(shallow, 'latin1').catch(noneYet));
+        const tips = new Set([...before.split('\n').filter(isOid), ...refs.values()]);
+        await this.#looking(async () => {
+          // A name that is swept away with git's own locks after a crash.
+          await writeFile(`${shallow}.lock`, [...tips].map((oid) => `${oid}\n`).join(''));
+          await rename(`${shallow}.lock`, shallow);
+        });
+        const lines = [...refs].map(([ref, oid]) => `update ${mirrorOf(ref)} ${oid}\n`);
+        await this.run(['update-ref', '--stdin'], { input: Buffer.from(lines.join('')), signal });
+      }),
+    );
+  }
+
+  /** Whether something was kept that lacks its files. @throws GitError */
+  async isPartial(): Promise<boolean> {
+    const names = await this.#looking(() => readdir(join(this.path, 'objects', 'pack')).catch(() => []));
+    return names.some((name) => name.endsWith('.promisor'));
+  }
+
+  /** The first fetch of a clone is told when it begins, and when it is over. @throws what `fetch` throws; GitError */
+  async telling(url: string, fetch: () => Promise<void>): Promise<void> {
+    const identity = this.#identity;
+    const first = !this.#complete;
+    const startedMs = this.#clock.monotonicMs();
+    if (first) this.#emit('clone.started', { url, path: this.path });
+    await fetch();
+    if (!first || !identity) return;
+    await this.#step('clone.complete', () => writeMarker(this.path, identity, true));
+    this.#complete = true;
+    this.#emit(identity.shallow ? 'clone.completed' : 'clone.full-completed', {
+      url,
+      path: this.path,
+      bytes: await directoryBytes(this.path),
+      ms: Math.round(this.#clock.monotonicMs() - startedMs),
     });
   }
 
@@ -263,7 +306,8 @@ export class LocalClone {
     const tips = await this.mirrored(signal);
     if (tips.size === 0) return;
     const input = Buffer.from([...new Set(tips.values())].map((id) => `${id}\n`).join(''));
-    const args = ['rev-list', '--objects', '--no-walk', '--quiet', '--stdin'];
+    const files = (await this.isPartial()) ? ['--filter=blob:none'] : [];
+    const args = ['rev-list', '--objects', '--no-walk', '--quiet', ...files, '--stdin'];
     const output = await this.run(args, { input, signal, anyExit: true });
     if (output.exitCode !== 0 || tellsOfDamage(output.stderr)) {
       throw damaged('check', output.stderr.trim().slice(0, 500));
@@ -277,7 +321,9 @@ export class LocalClone {
   async upkeep(signal?: AbortSignal): Promise<void> {
     await this.#lock.exclusive(async () => {
       await this.#clearLeftovers();
-      await this.#run(['gc', '--quiet', `--prune=${UNREACHABLE_GRACE}`], { signal });
+      // Told to this command alone, so that no reading of an object ever goes to the network.
+      const config: ConfigEntry[] = (await this.isPartial()) ? [['remote.grid.promisor', 'true']] : [];
+      await this.#run(['gc', '--quiet', `--prune=${UNREACHABLE_GRACE}`], { config, signal });
     });
   }
 
@@ -372,6 +418,11 @@ export class LocalClone {
   #step<T>(step: DurableStep, action: () => Promise<T>): Promise<T> {
     return durably({ clock: this.#clock, emit: this.#emit }, step, {}, action);
   }
+}
+
+function noneYet(error: unknown): string {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+  throw error;
 }
 
 function damaged(operation: string, problem: string): GitError {

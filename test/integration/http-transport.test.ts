@@ -296,6 +296,58 @@ describe('a server that misbehaves', () => {
   });
 });
 
+describe('the clone', () => {
+  const inClone = async (): Promise<number> => {
+    const all = await git(dir.sub('clone'), ['cat-file', '--batch-all-objects', '--batch-check']);
+    return all.match(/blob/g)?.length ?? 0;
+  };
+
+  it.each([true, false])(
+    'has no files if the host can leave them out (%s), and the next start takes it up',
+    async (filter) => {
+      const [path, tip] = await serve({ 'q/a.json': '{"a":1}', 'q/b.json': '{"b":1}', 'done/z.json': 'z' });
+      await git(path, ['config', 'uploadpack.allowFilter', String(filter)]);
+      const first = open();
+      await first.repository.fetchRefs([MAIN], undefined, new Map([[MAIN, tip]]));
+      expect(await git(dir.sub('clone'), ['rev-parse', '--is-shallow-repository'])).toBe('true');
+      expect(await inClone()).toBe(filter ? 0 : 3);
+      const names = await git(path, ['ls-tree', '-r', '--format=%(objectname) %(path)', 'main']);
+      const queued = names.split('\n').flatMap((line) => (line.includes(' q/') ? [oid(line.slice(0, 40))] : []));
+      const read = async ({ repository }: Opened): Promise<unknown[]> =>
+        [...(await repository.readBlobs(queued, 100)).values()].map(
+          (blob) => blob.kind === 'content' && blob.content.toString(),
+        );
+      expect(await read(first)).toEqual(expect.arrayContaining(['{"a":1}', '{"b":1}']));
+      await first.repository.check();
+      const next = oid(await commitFiles(path, { 'done/y.json': 'y' }));
+      await first.repository.fetchRefs([MAIN], undefined, new Map([[MAIN, next]]));
+      await first.repository.upkeep();
+      await first.repository.check();
+      expect(await git(dir.sub('clone'), ['rev-parse', 'refs/remote/heads/main'])).toBe(next);
+
+      const again = open();
+      const last = oid(await commitFiles(path, { 'done/x.json': 'x' }));
+      await again.repository.fetchRefs([MAIN], undefined, new Map([[MAIN, last]]));
+      expect(again.named('clone.damaged')).toEqual([]);
+      expect(again.named('clone.started')).toEqual([]);
+      expect((await again.repository.readObjects([last])).size).toBe(1);
+      expect(await inClone()).toBe(filter ? 0 : 5);
+      await again.repository.check();
+    },
+  );
+
+  it('is replaced by a whole one when only the git command is left', async () => {
+    const [path, tip] = await serve({ 'q/a.json': '{"a":1}' });
+    const test = open();
+    await test.repository.fetchRefs([MAIN], undefined, new Map([[MAIN, tip]]));
+    server.withoutProtocol = true;
+    const again = open();
+    await again.repository.fetchRefs([MAIN], undefined, new Map([[MAIN, tip]]));
+    const file = oid(await git(path, ['rev-parse', 'main:q/a.json']));
+    expect((await again.repository.readBlobs([file], 100)).get(file)).toMatchObject({ kind: 'content' });
+  });
+});
+
 it('says what a hook says', async () => {
   const [path] = await serve();
   writeFileSync(`${path}/hooks/update`, '#!/bin/sh\necho "not today" >&2\nexit 1\n', { mode: 0o755 });

@@ -81,6 +81,14 @@ export class SmartRemote {
     return this.#reading('ls-remote', () => readLsRefs(answer.body, prefixes));
   }
 
+  /** The pack as it came. @throws GitError; UnfitError */
+  async fetchPack(wish: FetchWish, signal?: AbortSignal): Promise<Buffer> {
+    const abilities = await this.abilities(signal);
+    const body = fetchRequest(wish, abilities);
+    const answer = await this.#post('upload-pack', 'fetch', body, MAX_PACK_BYTES, signal);
+    return this.#reading('fetch', () => readFetch(answer.body));
+  }
+
   /**
    * @param options.known objects that are here, for deltas against them.
    * @throws GitError; UnfitError; OversizedError for an object above the bound.
@@ -93,12 +101,10 @@ export class SmartRemote {
       signal?: AbortSignal | undefined;
     },
   ): Promise<GitObject[]> {
-    const abilities = await this.abilities(options.signal);
-    const body = fetchRequest(wish, abilities);
-    const answer = await this.#post('upload-pack', 'fetch', body, MAX_PACK_BYTES, options.signal);
-    const pack = this.#reading('fetch', () => readFetch(answer.body));
+    const pack = await this.fetchPack(wish, options.signal);
+    const { format } = await this.abilities(options.signal);
     try {
-      return await readPack(pack, { format: abilities.format, ...options });
+      return await readPack(pack, { format, ...options });
     } catch (error) {
       throw error instanceof ProtocolError && !(error instanceof OversizedError) ? unreadable('fetch', error) : error;
     }
