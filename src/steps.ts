@@ -57,6 +57,7 @@ export const DURABLE_STEPS = {
 
   'quota.save': { part: 'start', durable: 'the starts of this hour' },
   'container.create': { part: 'start', durable: 'a container that does not run yet' },
+  'container.hand-over': { part: 'start', durable: 'the word which task a container was given to that waited for one' },
   'container.start': { part: 'start', durable: 'a container that runs' },
 
   'container.stop': { part: 'finish', durable: 'a container that was told to end' },

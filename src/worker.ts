@@ -139,6 +139,7 @@ export function openExecutor(
     nodeId: settings.nodeId,
     maxOutputBytes: settings.maxOutputBytes,
     ownedImagesFile: join(settings.stateDir, 'images.json'),
+    handOversDir: join(settings.stateDir, 'hand-overs'),
     randomHex: systemRandomHex,
     ...parts,
   });
@@ -228,6 +229,7 @@ function details(worker: Worker | null): Record<string, unknown> {
     results_dropped: worker.book.resultsDropped,
     failed_pushes: worker.publisher.failedPushes,
     queued: worker.reader.view.queue.files.size,
+    warm_pool: worker.executor.poolStats(),
     last_health_check: worker.health.lastCheck,
   };
 }

@@ -187,11 +187,12 @@ export class Agent {
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
-    const { clock, cycle, emit, health, healthCheckEvery, joinParts, reader, untilIdle } = this.#parts;
+    const { clock, cycle, emit, executor, gate, health, healthCheckEvery, joinParts, reader, untilIdle } = this.#parts;
     // The first one was made before joining.
     this.#cycles += 1;
     const full = this.#cycles % healthCheckEvery === 0;
     await health.check({ full });
+    executor.prepare(gate.readiness);
     await this.#maintainClone(signal);
     const report = await cycle.run(signal);
     if (!joinParts.fixedNamespace && reader.view.elsewhere) {
@@ -281,6 +282,7 @@ export class Agent {
     const leaving = new AbortController();
     this.#state = 'draining';
     gate.close('draining', 'this worker is stopping');
+    executor.prepare(gate.readiness);
     emit('worker.stopping', { running: runner.activeCount });
     this.#nudgeTimer.abort();
     // A host that accepts and never answers must not hold up the rest.

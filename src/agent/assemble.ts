@@ -68,6 +68,7 @@ export interface AssembleOptions {
 
 export interface Worker {
   agent: Agent;
+  executor: Executor;
   gate: Gate;
   health: HealthKeeper;
   runner: TaskRunner;
@@ -275,5 +276,5 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
   });
-  return { agent, gate, health, runner, reader, membership, publisher, book };
+  return { agent, executor, gate, health, runner, reader, membership, publisher, book };
 }

@@ -78,6 +78,12 @@ export class CrashSite {
     return this.#run(node, [WORKER, '--until-idle'], death);
   }
 
+  /** A life of a node that goes on when nothing is left to do. */
+  stay(node: string, death: Death | null = null): WorkerProcess {
+    this.#nodes.add(node);
+    return this.#run(node, [WORKER], death);
+  }
+
   /** The client, on the machine of a node. */
   runClient(node: string, args: readonly string[], death: Death | null = null): WorkerProcess {
     return this.#run(node, [CLIENT, ...args], death);
@@ -182,6 +188,8 @@ export class CrashSite {
         RECORD_DELAY: '0',
         MAX_PARALLEL_TASKS: '2',
         MAX_TASKS_PER_HOUR: '100',
+        // What is made ahead comes by the same steps, at times that nobody can tell; it has scenarios of its own.
+        WARM_POOL_SIZE: '0',
         ...env,
         [CRASH_VARIABLE]: JSON.stringify(plan),
       },

@@ -150,6 +150,12 @@ export class StubExecutor implements Executor {
     return this.#runOf(this.#engine.run(job));
   }
 
+  prepare(): void {}
+
+  poolStats(): null {
+    return null;
+  }
+
   async findRuns(nodeId: NodeId): Promise<FoundRun[]> {
     await this.#engine.answer('findRuns');
     return [...this.#engine.containers]

@@ -47,6 +47,7 @@ const CALL_SITES: Readonly<Record<DurableStep, readonly [string, ...string[]]>> 
   'swap.record': ['ledger/recorder.ts'],
   'swap.delete': ['ledger/recorder.ts'],
   'container.create': ['executor/docker/containers.ts'],
+  'container.hand-over': ['executor/docker/hand-overs.ts'],
   'container.start': ['executor/docker/containers.ts'],
   'container.stop': ['executor/docker/containers.ts'],
   'container.remove': ['executor/docker/containers.ts'],
@@ -67,6 +68,8 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
   'ledger/outbox.ts': { mkdir: 1, open: 2, rename: 2, rm: 3 },
   // Attaching and waiting are asked for with POST too, and change nothing.
   'executor/docker/containers.ts': { POST: 5, DELETE: 1 },
+  // A note that outlives its container tells of nothing that is there.
+  'executor/docker/hand-overs.ts': { mkdir: 1, rm: 1, writeFile: 2 },
   // Parts of steps that are made in local-clone.ts.
   'git/clone-directory.ts': { mkdir: 2, rename: 2, rm: 4, writeFile: 1 },
   // The second is a dry run.
