@@ -188,8 +188,6 @@ export class CrashSite {
         RECORD_DELAY: '0',
         MAX_PARALLEL_TASKS: '2',
         MAX_TASKS_PER_HOUR: '100',
-        // What is made ahead comes by the same steps, at times that nobody can tell; it has scenarios of its own.
-        WARM_POOL_SIZE: '0',
         ...env,
         [CRASH_VARIABLE]: JSON.stringify(plan),
       },
