@@ -252,6 +252,34 @@ describe('a container that dies while it waits', () => {
   });
 });
 
+describe('an engine that hangs', () => {
+  it('while one is being made does not hold up the end, and has nothing left when it is back', async () => {
+    const proxy = await EngineProxy.start(join(engine.directory, `proxy-${lives}`), engine.socketPath);
+    try {
+      const test = await live({ host: proxy.host, warmPoolSize: 3 });
+      test.executor.prepare('fill');
+      await untilWaiting(test.executor, 1);
+      proxy.swallow();
+      await test[Symbol.asyncDispose]();
+      proxy.release();
+      await using next = await live({ warmPoolSize: 0 });
+      await until(
+        'those that waited to end by themselves',
+        async () => {
+          const there = await containers();
+          return there.every(({ State }) => State !== 'running');
+        },
+        BOUND_MS,
+      );
+      expect(await next.executor.findRuns(TEST_NODE)).toEqual([]);
+      next.executor.prepare('fill');
+      await until('all to be removed', async () => (await containers()).length === 0, BOUND_MS);
+    } finally {
+      await proxy.stop();
+    }
+  });
+});
+
 describe('a connection that died without a sign', () => {
   it.each([
     ['is noticed', 60_000],

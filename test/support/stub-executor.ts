@@ -10,6 +10,7 @@ import {
   ExecutorError,
   type FoundRun,
   type Job,
+  type Readiness,
   type Run,
   type RunEnd,
   type RunKey,
@@ -45,6 +46,8 @@ export class StubEngine {
   #released = Promise.withResolvers<void>();
   readonly starts: { taskId: string; nodeId: string; epoch: number }[] = [];
   available = true;
+  /** What was said last of containers that are made ahead. */
+  readiness: Readiness | null = null;
   readonly clock: Clock;
 
   constructor(clock: Clock) {
@@ -150,7 +153,9 @@ export class StubExecutor implements Executor {
     return this.#runOf(this.#engine.run(job));
   }
 
-  prepare(): void {}
+  prepare(readiness: Readiness): void {
+    this.#engine.readiness = readiness;
+  }
 
   poolStats(): null {
     return null;
