@@ -12,17 +12,14 @@
  * the first `prepare('fill')`. What could not be removed is given up here and found again by its labels (`#sweep`), as is
  * what an earlier life left.
  */
-import type { Emit } from '../../observe/events.ts';
 import type { Clock, RandomHex } from '../../runtime.ts';
-import type { NodeId } from '../../task/id.ts';
 import type { PoolStats, Readiness } from '../executor.ts';
 import { type ContainerSpec, warmKey, warmSpec } from './container-spec.ts';
 import { withDeadline } from './deadline.ts';
-import type { HandOvers } from './hand-overs.ts';
-import { LABEL, readWarmLabels } from './labels.ts';
 import type { RunContext } from './run.ts';
 import { WarmContainer } from './warm-container.ts';
 import { type KindUse, planPool } from './warm-plan.ts';
+import { type SweepOptions, sweepWarm } from './warm-sweep.ts';
 
 const NONCE_BYTES = 16;
 const NAME_SUFFIX_BYTES = 8;
@@ -42,18 +39,13 @@ export interface Wanted {
   image: { id: string; name: string };
 }
 
-export interface WarmPoolOptions {
+export interface WarmPoolOptions extends SweepOptions {
   maxContainers: number;
   idleMs: number;
-  gridId: string;
-  nodeId: NodeId;
-  handOvers: HandOvers;
   clock: Clock;
   randomHex: RandomHex;
-  emit: Emit;
   /** Also registers the container as one in use, until it is removed. */
   contextFor: (containerName: string) => RunContext;
-  isInUse: (containerName: string) => boolean;
   /** What most tasks will need; null when there is no telling yet. */
   usual: () => Promise<Wanted | null>;
 }
@@ -77,7 +69,8 @@ export class WarmPool {
   #sweepIsDue = true;
   #usualIsDue: boolean;
   #upkeep = { failures: 0, notBeforeMs: Number.NEGATIVE_INFINITY };
-  #refillFromMs = Number.NEGATIVE_INFINITY;
+  /** Set by the first task since something was made: those that follow put it off no further. */
+  #refillFromMs: number | null = null;
   #hits = 0;
   #misses = 0;
   #died = 0;
@@ -119,7 +112,7 @@ export class WarmPool {
   take(wanted: Wanted): WarmContainer | null {
     if (this.#options.maxContainers === 0) return null;
     const kind = this.#use(wanted);
-    this.#refillFromMs = this.#options.clock.monotonicMs() + REFILL_DELAY_MS;
+    this.#refillFromMs ??= this.#options.clock.monotonicMs() + REFILL_DELAY_MS;
     this.#nudge();
     for (const unfit of kind.waiting.filter(({ isFit }) => !isFit)) void this.#lose(kind, unfit);
     const fit = kind.waiting[0];
@@ -176,6 +169,7 @@ export class WarmPool {
       await this.#dropAll();
       return null;
     }
+    if (this.#refillFromMs !== null && this.#refillFromMs <= nowMs) this.#refillFromMs = null;
     const upkeepIsDue = this.#readiness === 'fill' && (this.#sweepIsDue || this.#usualIsDue);
     if (upkeepIsDue && this.#upkeep.notBeforeMs <= nowMs) {
       await this.#doUpkeep();
@@ -187,7 +181,7 @@ export class WarmPool {
     this.#forgetKinds(nowMs);
     const kind = create === null || this.#readiness !== 'fill' ? undefined : this.#kinds.get(create);
     if (kind !== undefined) {
-      if (this.#refillFromMs > nowMs) return this.#refillFromMs;
+      if (this.#refillFromMs !== null) return this.#refillFromMs;
       await this.#make(kind);
       return nowMs;
     }
@@ -213,25 +207,10 @@ export class WarmPool {
     for (let uses = 0; uses < this.#options.maxContainers; uses += 1) this.#use(usual);
   }
 
-  /** Removes containers of this node that wait for nobody, and notes of containers that are gone. */
   async #sweep(): Promise<void> {
-    const { emit, gridId, handOvers, isInUse, nodeId } = this.#options;
     this.#sweepIsDue = false;
     try {
-      // Before the list: a container that is handed over meanwhile is not taken for one that is gone.
-      const noted = await handOvers.noted();
-      const labels = [`${LABEL.grid}=${gridId}`, `${LABEL.node}=${nodeId}`, `${LABEL.warm}=yes`];
-      const listed = await this.#containers.list(labels);
-      for (const { id, names, labels: given } of listed) {
-        const name = names[0] ?? id;
-        const warm = readWarmLabels(given);
-        if (warm === null || warm.gridId !== gridId || warm.nodeId !== nodeId || isInUse(name)) continue;
-        if ((await handOvers.identify(id, given)) !== null) continue; // a task's, and so for others to judge
-        await this.#containers.remove(id);
-        emit('container.leftover', { container: name });
-      }
-      const there = new Set(listed.map(({ id }) => id));
-      for (const id of noted) if (!there.has(id)) await handOvers.forget(id);
+      await sweepWarm(this.#containers, this.#options);
     } catch (error) {
       this.#sweepIsDue = true;
       throw error;
