@@ -38,6 +38,7 @@ export const DURABLE_STEPS = {
   'clone.init': { part: 'clone', durable: 'an empty bare clone' },
   'clone.complete': { part: 'clone', durable: 'the word that the first fetch has been completed' },
   'clone.fetch': { part: 'clone', durable: 'fetched objects, and the mirror of their refs' },
+  'clone.keep': { part: 'clone', durable: 'what was fetched over HTTP, and the mirror of its refs' },
   'clone.store': { part: 'clone', durable: 'new objects in the clone, about to be sent' },
 
   'swap.register': { part: 'registration', durable: 'a new incarnation in the ref of this node' },
@@ -57,6 +58,7 @@ export const DURABLE_STEPS = {
 
   'quota.save': { part: 'start', durable: 'the starts of this hour' },
   'container.create': { part: 'start', durable: 'a container that does not run yet' },
+  'container.hand-over': { part: 'start', durable: 'the word which task a container was given to that waited for one' },
   'container.start': { part: 'start', durable: 'a container that runs' },
 
   'container.stop': { part: 'finish', durable: 'a container that was told to end' },

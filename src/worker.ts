@@ -134,6 +134,7 @@ export function openExecutor(
     nodeId: settings.nodeId,
     maxOutputBytes: settings.maxOutputBytes,
     ownedImagesFile: join(settings.stateDir, 'images.json'),
+    handOversDir: join(settings.stateDir, 'hand-overs'),
     randomHex: systemRandomHex,
     ...parts,
   });
@@ -245,6 +246,7 @@ function details(worker: Worker | null): Record<string, unknown> {
     last_push: worker.publisher.lastPush,
     queued: worker.reader.view.queue.files.size,
     polling: worker.agent.polling,
+    warm_pool: worker.executor.poolStats(),
     last_health_check: worker.health.lastCheck,
   };
 }

@@ -212,11 +212,12 @@ export class Agent {
   }
 
   async #poll(signal: AbortSignal): Promise<Look> {
-    const { cycle, emit, health, healthCheckEvery, joinParts, reader, untilIdle } = this.#parts;
+    const { cycle, emit, executor, gate, health, healthCheckEvery, joinParts, reader, untilIdle } = this.#parts;
     // The first one was made before joining.
     this.#cycles += 1;
     const full = this.#cycles % healthCheckEvery === 0;
     await health.check({ full });
+    executor.prepare(gate.readiness);
     await this.#maintainClone(signal);
     const report = await cycle.run(signal);
     if (!joinParts.fixedNamespace && reader.view.elsewhere) {
@@ -296,6 +297,7 @@ export class Agent {
     const leaving = new AbortController();
     this.#state = 'draining';
     gate.close('draining', 'this worker is stopping');
+    executor.prepare(gate.readiness);
     emit('worker.stopping', { running: runner.activeCount });
     // A host that accepts and never answers must not hold up the rest.
     this.#leaveByMs = clock.monotonicMs() + this.#parts.shutdownGraceMs + LEAVING_MS;

@@ -70,6 +70,7 @@ export interface AssembleOptions {
 
 export interface Worker {
   agent: Agent;
+  executor: Executor;
   gate: Gate;
   health: HealthKeeper;
   runner: TaskRunner;
@@ -290,5 +291,5 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
   });
-  return { agent, gate, health, runner, reader, membership, publisher, book };
+  return { agent, executor, gate, health, runner, reader, membership, publisher, book };
 }

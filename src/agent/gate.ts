@@ -4,8 +4,12 @@
  * A reason is a short stable word with a text for people. The reasons show in the log when they change, in the node's
  * heartbeat, and on `/readyz`.
  */
+import type { Readiness } from '../executor/executor.ts';
+
 export const GATE_REASONS = ['draining', 'engine', 'rate', 'cpu', 'memory', 'disk', 'state', 'registration'] as const;
 export type GateReason = (typeof GATE_REASONS)[number];
+
+const NO_ROOM: readonly GateReason[] = ['draining', 'memory', 'disk'];
 
 export class Gate {
   readonly #closed = new Map<GateReason, string>();
@@ -24,6 +28,15 @@ export class Gate {
 
   get isOpen(): boolean {
     return this.#closed.size === 0;
+  }
+
+  /**
+   * What the reasons mean for containers that are made ahead of tasks: where memory or room on the disk is short, they go;
+   * where it is something else, they may wait on.
+   */
+  get readiness(): Readiness {
+    if (this.isOpen) return 'fill';
+    return NO_ROOM.some((reason) => this.#closed.has(reason)) ? 'empty' : 'hold';
   }
 
   get reasons(): { reason: GateReason; text: string }[] {

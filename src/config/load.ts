@@ -194,6 +194,8 @@ function toSettings(values: Values): Settings {
       runtime: values.DOCKER_RUNTIME,
       workDirBytes: values.DOCKER_WORK_SIZE,
       callTimeoutMs: values.ENGINE_CALL_TIMEOUT,
+      warmPoolSize: values.WARM_POOL_SIZE,
+      warmPoolIdleMs: values.WARM_POOL_IDLE_SECONDS,
       pruneDanglingImages: values.PRUNE_DANGLING_IMAGES,
       pruneBuildCache: values.PRUNE_BUILD_CACHE,
     },

@@ -403,6 +403,17 @@ export const OPTIONS = {
     kind: seconds({ min: 1, max: 3600 }),
     description: 'How long the engine may take to answer one call.',
   }),
+  WARM_POOL_SIZE: setting('2', {
+    group: 'docker',
+    kind: wholeNumber({ min: 0, max: 64, unit: 'containers' }),
+    description:
+      'How many containers may be started ahead and wait for a script, of kinds that were used lately. Each takes about 8 MiB of this machine’s memory. 0: none.',
+  }),
+  WARM_POOL_IDLE_SECONDS: setting('300', {
+    group: 'docker',
+    kind: seconds({ min: 1, max: DAY }),
+    description: 'For how long a use of a kind of container counts. Without any, none of it waits.',
+  }),
   PRUNE_DANGLING_IMAGES: setting('false', {
     group: 'docker',
     kind: truth(),

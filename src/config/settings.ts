@@ -51,6 +51,9 @@ export interface DockerSettings {
   /** Size of the task's writable directory, in memory. Always below `memoryBytes`. */
   workDirBytes: number;
   callTimeoutMs: number;
+  /** How many containers may wait for a task. 0: none is made ahead. */
+  warmPoolSize: number;
+  warmPoolIdleMs: number;
   pruneDanglingImages: boolean;
   pruneBuildCache: boolean;
 }

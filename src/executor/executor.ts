@@ -105,6 +105,24 @@ export interface CleanReport {
   removed: string[];
 }
 
+/**
+ * Whether containers may be made ahead of tasks. `fill`: as many as are useful; `hold`: what waits may stay, nothing is
+ * added; `empty`: nothing may wait.
+ */
+export type Readiness = 'fill' | 'hold' | 'empty';
+
+/** Figures on containers that were made ahead of tasks. */
+export interface PoolStats {
+  limit: number;
+  waiting: number;
+  /** Scripts that found one, and scripts that did not. */
+  hits: number;
+  misses: number;
+  /** Ended while they waited. */
+  died: number;
+  kinds: { image: string; cpus: number; memory_bytes: number; waiting: number }[];
+}
+
 export interface Executor {
   /** @throws ExecutorError */
   probe(signal?: AbortSignal): Promise<EngineInfo>;
@@ -116,7 +134,14 @@ export interface Executor {
   ensureImage(image: string, signal?: AbortSignal): Promise<{ name: string; digest: string | null; pullMs: number }>;
   /** Creates and starts a container. @throws ExecutorError */
   start(job: Job): Promise<Run>;
-  /** All containers that carry this node's label. @throws ExecutorError */
+  /**
+   * Said again and again while the worker runs, for the first time when it has taken its place in the grid. Until then
+   * nothing is made ahead; and what an earlier life made ahead and gave to no task is removed from then on.
+   */
+  prepare(readiness: Readiness): void;
+  /** null: this executor makes nothing ahead. */
+  poolStats(): PoolStats | null;
+  /** All containers that carry this node's label and have a task. @throws ExecutorError */
   findRuns(nodeId: NodeId): Promise<FoundRun[]>;
   /** Removes only what carries our labels (or, for dangling images and build cache, what the operator allowed). */
   clean(step: CleanStep, signal?: AbortSignal): Promise<CleanReport>;

@@ -182,7 +182,7 @@ export class LocalClone {
   ): Promise<void> {
     const { partial, signal } = options;
     await this.#fetching.exclusive(() =>
-      this.#step('clone.fetch', async () => {
+      this.#step('clone.keep', async () => {
         const args = ['index-pack', '--stdin', '--fix-thin', ...(partial ? ['--promisor'] : [])];
         await this.run(args, { input: pack, signal });
         const shallow = join(this.path, 'shallow');

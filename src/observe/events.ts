@@ -94,6 +94,10 @@ export const EVENTS = {
   'image.unavailable': { level: 'warn', message: 'Image unavailable' },
   'container.foreign': { level: 'warn', message: 'Container with our node label is not ours, leaving it alone' },
   'container.remove-failed': { level: 'warn', message: 'Container could not be removed, trying again later' },
+  'pool.filled': { level: 'debug', message: 'Container waits for a task' },
+  'pool.failed': { level: 'warn', message: 'Containers cannot be made ahead, tasks start without' },
+  'pool.died': { level: 'warn', message: 'Container ended while it waited for a task' },
+  'pool.unable': { level: 'info', message: 'Image cannot wait for a script, its tasks start without' },
   'container.leftover': { level: 'warn', message: 'Removed a leftover container' },
 
   'limit.rate': { level: 'info', message: 'Rate limit reached' },

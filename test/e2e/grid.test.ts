@@ -53,7 +53,7 @@ describe('a grid of processes', () => {
     const ids = Array.from({ length: 30 }, (_, index) => `task-${String(index).padStart(2, '0')}`);
     await repo.queue(Object.fromEntries(ids.map((id) => [id, { script: `echo ${id}` }])));
     const workers = ['a', 'b', 'c'].map((name) =>
-      worker(name, 'thirty', { MAX_PARALLEL_TASKS: '2' }, ['--until-idle']),
+      worker(name, 'thirty', { MAX_PARALLEL_TASKS: '2', WARM_POOL_SIZE: '2' }, ['--until-idle']),
     );
     expect(await Promise.all(workers.map((each) => each.exit()))).toEqual([0, 0, 0]);
     const accepted: string[] = [];

@@ -132,6 +132,12 @@ export class SimExecutor implements Executor {
     );
   }
 
+  prepare(): void {}
+
+  poolStats(): null {
+    return null;
+  }
+
   clean(step: CleanStep): Promise<CleanReport> {
     return this.#call(() => ({ step: step.kind, removed: [] }));
   }

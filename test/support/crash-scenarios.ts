@@ -47,6 +47,15 @@ const whole: CrashScenario = {
   expected: { ...QUICK_DONE, y: { status: 'success', stdout: 'why\n', stderr: 'y\n' } },
 };
 
+/** The same, by the git command alone. */
+const byCommand: CrashScenario = { ...whole, env: { GIT_TRANSPORT: 'command' } };
+
+/** The same, where the host can leave files out. */
+const partial: CrashScenario = {
+  ...whole,
+  prepare: async (site) => void (await git(site.repo.path, ['config', 'uploadpack.allowFilter', 'true'])),
+};
+
 const retried: CrashScenario = {
   tasks: { again: { script: '[ "$DGRID_ATTEMPT" -gt 1 ] || exit 1; echo again', retries: 3 } },
   expected: { again: { status: 'success', stdout: 'again\n' } },
@@ -117,6 +126,46 @@ const neverTold: CrashScenario = {
   tasks: QUICK,
   expected: QUICK_DONE,
   prepare: (site) => earlierLife(site, 'a', { at: { step: 'container.start', moment: 'after' }, nth: 1 }),
+};
+
+/** A task that comes when a container waits for one already. */
+async function queueWhenWarm(site: CrashSite, victim: WorkerProcess, tasks: Readonly<Record<string, object>>) {
+  await victim.logged('pool.filled', undefined, LIFE_LIMIT_MS).then(
+    () => site.repo.queue(tasks),
+    () => undefined, // whoever waits for its death tells how it ended
+  );
+}
+
+const handedOver: CrashScenario = {
+  tasks: {},
+  expected: QUICK_DONE,
+  env: { WARM_POOL_SIZE: '1' },
+  victim: (site, death) => {
+    const victim = site.stay('a', death);
+    void queueWhenWarm(site, victim, QUICK);
+    return victim;
+  },
+};
+
+/** Killed while a task runs in a container that had waited for it: the next life takes it up. */
+const adoptingHandedOver: CrashScenario = {
+  tasks: {},
+  expected: LONG_DONE,
+  env: { WARM_POOL_SIZE: '1' },
+  prepare: async (site) => {
+    const death: Death = { at: { event: 'task.started' }, nth: 1 };
+    const victim = site.stay('a', death);
+    await queueWhenWarm(site, victim, LONG);
+    await site.died(victim, death);
+  },
+};
+
+/** Killed while a container waits for a task that never comes. */
+const waitedInVain: CrashScenario = {
+  tasks: {},
+  expected: {},
+  env: { WARM_POOL_SIZE: '1' },
+  victim: (site, death) => site.stay('a', death),
 };
 
 const damagedOutbox: CrashScenario = {
@@ -228,7 +277,8 @@ export const CRASH_CASES: Readonly<Record<DurableStep, readonly [CrashCase, ...C
   'clone.init': [{ scenario: whole }],
   'clone.complete': [{ scenario: whole }],
   'clone.fetch': [{ scenario: whole }],
-  'clone.store': [{ scenario: whole }, { scenario: whole, nth: 2 }],
+  'clone.keep': [{ scenario: partial }],
+  'clone.store': [{ scenario: byCommand }, { scenario: byCommand, nth: 2 }],
   'swap.register': [
     { scenario: whole },
     { scenario: adopting, inCompany: true },
@@ -247,8 +297,9 @@ export const CRASH_CASES: Readonly<Record<DurableStep, readonly [CrashCase, ...C
   'swap.release': [{ scenario: stray }],
   'swap.give-up': [{ scenario: overtaken }],
   'quota.save': [{ scenario: whole }, { scenario: damagedQuota }],
-  'container.create': [{ scenario: whole }],
-  'container.start': [{ scenario: whole }, { scenario: whole, nth: 2 }],
+  'container.create': [{ scenario: whole }, { scenario: waitedInVain }],
+  'container.hand-over': [{ scenario: handedOver }],
+  'container.start': [{ scenario: whole }, { scenario: whole, nth: 2 }, { scenario: waitedInVain }],
   'container.stop': [{ scenario: overdue }, { scenario: stopped }],
   'container.remove': [
     { scenario: whole },
@@ -257,6 +308,8 @@ export const CRASH_CASES: Readonly<Record<DurableStep, readonly [CrashCase, ...C
     { scenario: adopting },
     { scenario: neverStarted },
     { scenario: neverTold },
+    { scenario: handedOver },
+    { scenario: adoptingHandedOver },
   ],
   'outbox.write': [{ scenario: whole }],
   'outbox.rename': [{ scenario: whole }],

@@ -78,6 +78,12 @@ export class CrashSite {
     return this.#run(node, [WORKER, '--until-idle'], death);
   }
 
+  /** A life of a node that goes on when nothing is left to do. */
+  stay(node: string, death: Death | null = null): WorkerProcess {
+    this.#nodes.add(node);
+    return this.#run(node, [WORKER], death);
+  }
+
   /** The client, on the machine of a node. */
   runClient(node: string, args: readonly string[], death: Death | null = null): WorkerProcess {
     return this.#run(node, [CLIENT, ...args], death);

@@ -1,7 +1,7 @@
 /** Executors and jobs for tests against a private engine. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { DockerSettings } from '../../src/config/settings.ts';
 import { DockerExecutor, type DockerExecutorOptions } from '../../src/executor/docker/docker-executor.ts';
 import type { Job, Run, RunEnd } from '../../src/executor/executor.ts';
@@ -31,6 +31,8 @@ export function dockerSettings(host: string, changes: Partial<DockerSettings> = 
     runtime: null,
     workDirBytes: 16 * MIB,
     callTimeoutMs: 20_000,
+    warmPoolSize: 0,
+    warmPoolIdleMs: 60_000,
     pruneDanglingImages: false,
     pruneBuildCache: false,
     ...changes,
@@ -60,6 +62,7 @@ export async function testExecutor(
     nodeId: TEST_NODE,
     maxOutputBytes: MIB,
     ownedImagesFile,
+    handOversDir: join(dirname(ownedImagesFile), 'hand-overs'),
     clock: systemClock,
     randomHex: systemRandomHex,
     emit: (name, fields = {}) => events.push({ name, fields }),

@@ -10,6 +10,7 @@ import {
   ExecutorError,
   type FoundRun,
   type Job,
+  type Readiness,
   type Run,
   type RunEnd,
   type RunKey,
@@ -45,6 +46,8 @@ export class StubEngine {
   #released = Promise.withResolvers<void>();
   readonly starts: { taskId: string; nodeId: string; epoch: number }[] = [];
   available = true;
+  /** What was said last of containers that are made ahead. */
+  readiness: Readiness | null = null;
   readonly clock: Clock;
 
   constructor(clock: Clock) {
@@ -148,6 +151,14 @@ export class StubExecutor implements Executor {
   async start(job: Job): Promise<Run> {
     this.#mustAnswer();
     return this.#runOf(this.#engine.run(job));
+  }
+
+  prepare(readiness: Readiness): void {
+    this.#engine.readiness = readiness;
+  }
+
+  poolStats(): null {
+    return null;
   }
 
   async findRuns(nodeId: NodeId): Promise<FoundRun[]> {

@@ -69,6 +69,8 @@ export class WorkerProcess {
       RECORD_DELAY: '1',
       DOCKER_MEMORY: '64m',
       DOCKER_WORK_SIZE: '16m',
+      // Tests count containers, and kill at steps; what is made ahead of tasks is asked for where it is meant.
+      WARM_POOL_SIZE: '0',
       // The machine that runs the tests is busy; what thresholds do has tests of its own.
       MAX_CPU_PERCENT: '100',
       MAX_MEMORY_PERCENT: '100',

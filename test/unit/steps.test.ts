@@ -28,6 +28,7 @@ const CALL_SITES: Readonly<Record<DurableStep, readonly [string, ...string[]]>> 
   'clone.init': ['git/local-clone.ts'],
   'clone.complete': ['git/local-clone.ts'],
   'clone.fetch': ['git/local-clone.ts'],
+  'clone.keep': ['git/local-clone.ts'],
   'clone.store': ['git/local-clone.ts'],
   'swap.register': ['ledger/membership.ts'],
   'swap.adopt': ['ledger/claims.ts'],
@@ -47,6 +48,7 @@ const CALL_SITES: Readonly<Record<DurableStep, readonly [string, ...string[]]>> 
   'swap.record': ['ledger/recorder.ts'],
   'swap.delete': ['ledger/recorder.ts'],
   'container.create': ['executor/docker/containers.ts'],
+  'container.hand-over': ['executor/docker/hand-overs.ts'],
   'container.start': ['executor/docker/containers.ts'],
   'container.stop': ['executor/docker/containers.ts'],
   'container.remove': ['executor/docker/containers.ts'],
@@ -69,19 +71,22 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
   'ledger/outbox.ts': { mkdir: 1, open: 2, rename: 2, rm: 3 },
   // Attaching and waiting are asked for with POST too, and change nothing.
   'executor/docker/containers.ts': { POST: 5, DELETE: 1 },
+  // A note that outlives its container tells of nothing that is there.
+  'executor/docker/hand-overs.ts': { mkdir: 1, rm: 1, writeFile: 2 },
   // Parts of steps that are made in local-clone.ts.
   'git/clone-directory.ts': { mkdir: 2, rename: 2, rm: 4, writeFile: 1 },
   // The second is a dry run.
   'git/cli-repository.ts': { 'git push': 2 },
   // `update-ref` and `gc` keep a cache small: whatever a death leaves of them, the clone is sound or is made anew.
   'git/local-clone.ts': {
-    // A part of `clone.init`.
-    writeFile: 1,
+    // Parts of `clone.init` and `clone.keep`.
+    writeFile: 2,
+    rename: 1,
     'git init': 1,
     'git fetch': 1,
     'git unpack-objects': 1,
-    'git index-pack': 1,
-    'git update-ref': 1,
+    'git index-pack': 2,
+    'git update-ref': 2,
     'git gc': 1,
   },
   'host/machine-id.ts': { writeStateFile: 1 },

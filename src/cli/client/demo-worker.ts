@@ -44,6 +44,8 @@ export function workerEnvironment(env: Environment, dir: string, repoPath: strin
     NODE_ID: nodeId,
     NODE_NAME: 'demo',
     MAX_PARALLEL_TASKS: '2',
+    // What waits when a worker is killed goes at its next start, and there is none.
+    WARM_POOL_SIZE: '0',
     // A demo on a busy machine shows tasks, not how a worker waits for better times.
     MAX_CPU_PERCENT: '100',
     MAX_MEMORY_PERCENT: '100',

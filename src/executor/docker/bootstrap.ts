@@ -2,8 +2,10 @@
  * How a script gets into its container: over standard input, into the task's own directory in memory. Not as an argument
  * (the kernel takes 128 KiB at most) and not as a file copied by the engine (the root file system is read-only).
  *
- * First comes a line with the number of bytes, then the bytes. A worker that dies while sending closes standard input, so
- * the bootstrap can tell a whole script from half of one, and half of one is never run.
+ * First comes a line with variables, then one with the number of bytes, then the bytes. A worker that dies while sending
+ * closes standard input, so the bootstrap can tell a whole script from half of one, and half of one is never run.
+ *
+ * The line with variables is for a container that was made before anybody knew its task; in any other it is empty.
  */
 
 /** No image has this directory, so no image can say what its mode is. */
@@ -19,25 +21,38 @@ function marker(failure: string, nonce: string): string {
   return `dgrid-bootstrap ${nonce} ${failure}`;
 }
 
+/** Of the bootstrap itself. No task has a variable by such a name: the prefix is reserved. */
+const OWN_VARIABLES = ['DGRID_NONCE', 'DGRID_ENV', 'DGRID_SIZE', 'DGRID_FIRST', 'DGRID_NL'] as const;
+
 /**
  * A script that names an interpreter in its first line gets it; anything else is for /bin/sh.
- * The shell that reads this is replaced at the end, so nothing of it stays in the task's environment.
+ * The shell that reads this is replaced at the end, so nothing of it stays in the task's environment. The task's variables
+ * come last: whatever they mean to a shell, no program is looked for after them.
+ *
+ * The variables are read by the shell itself, which takes byte by byte; `head` may take more than it was asked for, so
+ * nothing can come behind what it reads.
  */
 const BOOTSTRAP = [
   'umask 077',
-  `fail() { echo "${marker('$1', '$nonce')}" >&2; exit ${BOOTSTRAP_EXIT_CODE}; }`,
-  'nonce=$1',
+  `fail() { echo "${marker('$1', '$DGRID_NONCE')}" >&2; exit ${BOOTSTRAP_EXIT_CODE}; }`,
+  'DGRID_NONCE=$1',
   `cd ${WORK_DIR} || fail no-room`,
   'command -v head >/dev/null && command -v wc >/dev/null || fail no-tools',
-  'IFS= read -r size || fail incomplete',
-  "case $size in ''|*[!0-9]*) fail incomplete ;; esac",
-  `head -c "$size" >${SCRIPT_FILE} || fail no-room`,
-  `[ "$(wc -c <${SCRIPT_FILE})" -eq "$size" ] || fail incomplete`,
-  'unset OLDPWD; first=',
-  `IFS= read -r first <${SCRIPT_FILE}`,
-  `echo "${marker('ready', '$nonce')}" >&2`,
-  `case $first in '#!'*) chmod 700 ${SCRIPT_FILE} && exec ${SCRIPT_FILE} </dev/null ;; esac`,
-  `exec ${SHELL} ${SCRIPT_FILE} </dev/null`,
+  'IFS= read -r DGRID_ENV || fail incomplete',
+  'IFS= read -r DGRID_SIZE || fail incomplete',
+  "case $DGRID_SIZE in ''|*[!0-9]*) fail incomplete ;; esac",
+  `head -c "$DGRID_SIZE" >${SCRIPT_FILE} || fail no-room`,
+  `[ "$(wc -c <${SCRIPT_FILE})" -eq "$DGRID_SIZE" ] || fail incomplete`,
+  'unset OLDPWD; DGRID_FIRST=',
+  `IFS= read -r DGRID_FIRST <${SCRIPT_FILE}`,
+  `set -- ${SHELL} ${SCRIPT_FILE}`,
+  `case $DGRID_FIRST in '#!'*) chmod 700 ${SCRIPT_FILE} && set -- ${SCRIPT_FILE} ;; esac`,
+  `echo "${marker('ready', '$DGRID_NONCE')}" >&2`,
+  "DGRID_NL='\n'",
+  // A shell may have something to say about a value; the one that runs the script says it again.
+  'eval "$DGRID_ENV" 2>/dev/null',
+  `unset ${OWN_VARIABLES.join(' ')}`,
+  'exec "$@" </dev/null',
 ].join('\n');
 
 /** The program that waits for the script. */
@@ -45,10 +60,53 @@ export function bootstrapArgv(nonce: string): string[] {
   return [SHELL, '-c', BOOTSTRAP, 'dgrid', nonce];
 }
 
-/** What is sent on standard input. */
-export function bootstrapInput(script: string): Buffer {
+/** What is sent on standard input. @param env only what `canTravel`: the rest has to be there from the beginning. */
+export function bootstrapInput(script: string, env: Environment = {}): Buffer {
   const bytes = Buffer.from(script, 'utf8');
-  return Buffer.concat([Buffer.from(`${bytes.length}\n`), bytes]);
+  return Buffer.concat([Buffer.from(`${exports(env)}\n${bytes.length}\n`), bytes]);
+}
+
+export type Environment = Readonly<Record<string, string>>;
+
+/** A shell takes the line with variables byte by byte, and looks at each. */
+const MAX_TRAVELLING_ENV_BYTES = 16 * 1024;
+/** Has to be there before anybody asks what became of it, on a slow line too. */
+const MAX_TRAVELLING_SCRIPT_BYTES = 1024 * 1024;
+
+/**
+ * Names that a shell does not pass on as they are: it gives them a meaning of its own, changes them as it runs, or refuses
+ * to set them and ends.
+ */
+const SHELL_NAMES = new Set(
+  [
+    '_ IFS ENV PWD OLDPWD PPID UID EUID GROUPS SHLVL LINENO OPTIND OPTARG OPTERR PS1 PS2 PS3 PS4 MAIL MAILPATH',
+    'MAILCHECK SHELLOPTS DIRSTACK FUNCNAME FUNCNEST PIPESTATUS RANDOM SRANDOM SECONDS EPOCHSECONDS EPOCHREALTIME',
+    'HISTCMD HISTFILE HISTSIZE COLUMNS LINES FPATH CDPATH POSIXLY_CORRECT ATTY HISTFILESIZE HISTCONTROL TMOUT',
+    'REPLY COPROC COMP_WORDBREAKS GLOBIGNORE EXECIGNORE IGNOREEOF INPUTRC NULLCMD',
+  ].flatMap((line) => line.split(' ')),
+);
+const SHELL_PREFIXES = ['BASH', 'KSH', 'ZSH', 'COMP_', 'READLINE'];
+
+/** Whether a script can be sent with its variables. If not, it needs a container that is made with them. */
+export function canTravel(script: string, env: Environment): boolean {
+  const names = Object.keys(env);
+  const isOrdinary = (name: string) =>
+    !SHELL_NAMES.has(name) && !SHELL_PREFIXES.some((prefix) => name.startsWith(prefix));
+  return (
+    names.every(isOrdinary) &&
+    Buffer.byteLength(exports(env)) <= MAX_TRAVELLING_ENV_BYTES &&
+    Buffer.byteLength(script) <= MAX_TRAVELLING_SCRIPT_BYTES
+  );
+}
+
+/** One line of shell that sets them, whatever is in the values: quoted, with the ends of lines in a variable. */
+function exports(env: Environment): string {
+  return Object.entries(env)
+    .map(([name, value]) => {
+      const quoted = value.replaceAll("'", "'\\''").replaceAll('\n', `'"$DGRID_NL"'`);
+      return `export ${name}='${quoted}'`;
+    })
+    .join(';');
 }
 
 /**

@@ -9,8 +9,9 @@ import type { NodeId } from '../../task/id.ts';
 import type { CleanReport, CleanStep, RunKey } from '../executor.ts';
 import type { Containers } from './containers.ts';
 import { type Engine, hasStatus } from './engine.ts';
+import type { HandOvers } from './hand-overs.ts';
 import type { Images } from './images.ts';
-import { LABEL, readLabels } from './labels.ts';
+import { LABEL } from './labels.ts';
 import type { OwnedImages } from './owned-images.ts';
 
 /** An image that was asked for so recently may be about to be started, with no container to protect it yet. */
@@ -23,6 +24,7 @@ export interface CleanContext {
   containers: Containers;
   images: Images;
   owned: OwnedImages;
+  handOvers: HandOvers;
   settings: Pick<DockerSettings, 'pruneDanglingImages' | 'pruneBuildCache'>;
   gridId: string;
   nodeId: NodeId;
@@ -45,13 +47,13 @@ const STEPS: Readonly<Record<CleanStep['kind'], StepAction>> = {
 };
 
 async function removeContainers(context: CleanContext, signal?: AbortSignal): Promise<string[]> {
-  const { containers, gridId, nodeId, emit } = context;
+  const { containers, handOvers, gridId, nodeId, emit } = context;
   const removed: string[] = [];
   const listed = await containers.list([`${LABEL.grid}=${gridId}`, `${LABEL.node}=${nodeId}`], signal);
   for (const { id, names, labels, status } of listed) {
     signal?.throwIfAborted();
-    const read = readLabels(labels);
-    if (read === null || read.gridId !== gridId || read.key.nodeId !== nodeId) continue;
+    const read = (await handOvers.identify(id, labels))?.labels;
+    if (read === undefined || read.gridId !== gridId || read.key.nodeId !== nodeId) continue;
     if (status === 'running' || context.isInUse(names[0] ?? id, read.key)) continue;
     await containers.remove(id);
     removed.push(names[0] ?? id);

@@ -4,10 +4,11 @@
  * field of it reaches any other part of the request.
  */
 import type { DockerSettings } from '../../config/settings.ts';
+import type { NodeId } from '../../task/id.ts';
 import { ExecutorError, type Job } from '../executor.ts';
 import { bootstrapArgv, WORK_DIR } from './bootstrap.ts';
 import { fullImageName } from './image-name.ts';
-import { writeLabels } from './labels.ts';
+import { writeLabels, writeWarmLabels } from './labels.ts';
 
 /** `nobody` in nearly every image, and no one at all in the others. */
 const TASK_USER = 65534;
@@ -91,7 +92,7 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
   }
   const isScript = job.program.kind === 'script';
   const entrypoint = job.program.kind === 'script' ? bootstrapArgv(context.nonce) : argv(job.program.argv);
-  const env = environment(job);
+  const env = entries({ ...BASE_ENV, ...taskEnv(job) });
   checkSizes([...entrypoint, ...env]);
   const workDirBytes = Math.min(settings.workDirBytes, Math.floor(job.memoryBytes / 2));
   return {
@@ -147,6 +148,35 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
   };
 }
 
+/** Whose the container is, as long as it has no task. */
+export interface WarmOwner {
+  gridId: string;
+  nodeId: NodeId;
+  nonce: string;
+}
+
+/**
+ * The same container as `spec`, a script's, but made before anybody knows the task: without its variables, which come with
+ * the script then, under labels of its own, and from an image that no pull can exchange.
+ */
+export function warmSpec(spec: ContainerSpec, imageId: string, owner: WarmOwner): ContainerSpec {
+  return {
+    ...spec,
+    Image: imageId,
+    Entrypoint: bootstrapArgv(owner.nonce),
+    Env: entries(BASE_ENV),
+    Labels: writeWarmLabels(owner),
+  };
+}
+
+/**
+ * What all containers have in common that can take each other's place: everything that is fixed when one is created, but
+ * for whose it is.
+ */
+export function warmKey(spec: ContainerSpec, imageId: string): string {
+  return JSON.stringify({ ...warmSpec(spec, imageId, { gridId: '', nodeId: '' as NodeId, nonce: '' }), Labels: {} });
+}
+
 function checkLimits(job: Job, settings: SpecSettings): void {
   const tooMuch = (name: string, value: number, cap: number) =>
     rejected(`${name} ${value} is above the operator's limit of ${cap}`);
@@ -170,21 +200,30 @@ function argv(given: readonly string[]): string[] {
   return [...given];
 }
 
-function environment(job: Job): string[] {
-  for (const [name, value] of Object.entries(job.env)) {
+/** A program of the image's own, and the task, may set these otherwise. */
+const BASE_ENV = { HOME: WORK_DIR, TMPDIR: WORK_DIR };
+
+/**
+ * What the task itself and its run add to the environment.
+ * @throws ExecutorError of kind `rejected` when it can't be expressed.
+ */
+export function taskEnv(job: Job): Record<string, string> {
+  const own = Object.entries(job.env);
+  for (const [name, value] of own) {
     if (!ENV_NAME.test(name)) throw rejected(`not a name for an environment variable: ${JSON.stringify(name)}`);
     if (value.includes('\0')) throw rejected(`environment variable ${name} contains a NUL character`);
   }
-  // A map, because of two entries with one name the program decides which counts.
-  const variables = new Map<string, string>([
-    ['HOME', WORK_DIR],
-    ['TMPDIR', WORK_DIR],
-    ...Object.entries(job.env),
+  // An object, because of two entries with one name the program decides which counts.
+  return Object.fromEntries([
+    ...own,
     ['DGRID_TASK_ID', job.key.taskId],
     ['DGRID_ATTEMPT', String(job.attempt)],
     ['DGRID_NODE_ID', job.key.nodeId],
   ]);
-  return [...variables].map(([name, value]) => `${name}=${value}`);
+}
+
+function entries(env: Readonly<Record<string, string>>): string[] {
+  return Object.entries(env).map(([name, value]) => `${name}=${value}`);
 }
 
 function checkSizes(strings: readonly string[]): void {

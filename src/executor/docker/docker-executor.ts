@@ -7,7 +7,7 @@
 import type { DockerSettings } from '../../config/settings.ts';
 import type { Emit } from '../../observe/events.ts';
 import type { Clock, RandomHex } from '../../runtime.ts';
-import type { NodeId } from '../../task/id.ts';
+import { type NodeId, taskId } from '../../task/id.ts';
 import {
   type CleanReport,
   type CleanStep,
@@ -16,20 +16,27 @@ import {
   ExecutorError,
   type FoundRun,
   type Job,
+  type PoolStats,
+  type Readiness,
   type Run,
   type RunEnd,
   type RunKey,
 } from '../executor.ts';
+import { canTravel } from './bootstrap.ts';
+import { BUILT_IMAGE } from './busybox-image.ts';
 import { clean } from './clean.ts';
-import { containerSpec } from './container-spec.ts';
+import { type ContainerSpec, containerSpec, taskEnv } from './container-spec.ts';
 import { Containers } from './containers.ts';
 import { Engine } from './engine.ts';
 import { EngineFacts } from './engine-facts.ts';
 import { findRuns } from './found-runs.ts';
-import { Images } from './images.ts';
+import { HandOvers } from './hand-overs.ts';
+import { Images, type PresentImage } from './images.ts';
 import { OwnedImages } from './owned-images.ts';
 import type { RunContext } from './run.ts';
 import { startRun } from './start-run.ts';
+import type { WarmContainer } from './warm-container.ts';
+import { type Wanted, WarmPool } from './warm-pool.ts';
 
 const NONCE_BYTES = 16;
 const NAME_SUFFIX_BYTES = 4;
@@ -43,6 +50,8 @@ export interface DockerExecutorOptions {
   maxOutputBytes: number;
   /** Where the list of images that this worker brought is kept. */
   ownedImagesFile: string;
+  /** A directory for notes on which containers were given which task. */
+  handOversDir: string;
   clock: Clock;
   randomHex: RandomHex;
   emit: Emit;
@@ -57,6 +66,8 @@ export class DockerExecutor implements Executor {
   readonly #containers: Containers;
   readonly #owned: OwnedImages;
   readonly #images: Images;
+  readonly #handOvers: HandOvers;
+  readonly #pool: WarmPool;
   readonly #namesInUse = new Set<string>();
 
   constructor(options: DockerExecutorOptions) {
@@ -67,6 +78,19 @@ export class DockerExecutor implements Executor {
     this.#containers = new Containers(this.#engine, emit);
     this.#owned = new OwnedImages(options.ownedImagesFile);
     this.#images = new Images(this.#engine, this.#facts, this.#owned, settings, emit);
+    this.#handOvers = new HandOvers(options.handOversDir, { clock, emit });
+    this.#pool = new WarmPool(
+      {
+        ...options,
+        maxContainers: settings.warmPoolSize,
+        idleMs: settings.warmPoolIdleMs,
+        handOvers: this.#handOvers,
+        contextFor: (name) => this.#contextFor({ name }),
+        isInUse: (name) => this.#namesInUse.has(name),
+        usual: () => this.#usual(),
+      },
+      this.#containers,
+    );
   }
 
   async probe(signal?: AbortSignal): Promise<EngineInfo> {
@@ -78,35 +102,44 @@ export class DockerExecutor implements Executor {
   }
 
   async start(job: Job): Promise<Run> {
-    const { gridId, maxOutputBytes, randomHex, settings } = this.#options;
+    const { randomHex } = this.#options;
     if (!this.#images.isAllowed(job.image)) {
       throw new ExecutorError('rejected', `image ${JSON.stringify(job.image)} is not on the operator's list`);
     }
-    const [image, engineCpus] = await Promise.all([this.#images.inspect(job.image), this.#facts.cpus()]);
+    const [image, engineCpus] = await Promise.all([this.#images.present(job.image), this.#facts.cpus()]);
     if (image === null) throw new ExecutorError('image-unavailable', `image ${job.image} is not there`);
     const nonce = randomHex(NONCE_BYTES);
-    const spec = containerSpec(job, settings, {
-      gridId,
-      nonce,
-      maxOutputBytes,
-      engineCpus,
-      imageVolumes: image.volumes,
-    });
+    const spec = this.#specOf(job, nonce, image, engineCpus);
+    const ofRun = { name: job.image, digest: image.digest };
+    if (job.program.kind === 'script' && canTravel(job.program.script, taskEnv(job))) {
+      const warm = this.#pool.take({ spec, image: { id: image.id, name: job.image } });
+      const run = warm && (await this.#handOver(warm, job, job.program.script, ofRun));
+      if (run) return run;
+    }
     const name = `dgrid-${job.key.taskId}-${job.key.epoch}-${randomHex(NAME_SUFFIX_BYTES)}`;
-    const context = this.#contextFor(name);
+    const context = this.#contextFor({ name });
     try {
-      return await startRun({ job, name, nonce, spec, image: { name: job.image, digest: image.digest } }, context);
+      return await startRun({ job, name, nonce, spec, image: ofRun }, context);
     } catch (error) {
       context.onRemoved(); // whatever is left of it is a leftover now
       throw error;
     }
   }
 
+  prepare(readiness: Readiness): void {
+    this.#pool.prepare(readiness);
+  }
+
+  poolStats(): PoolStats | null {
+    return this.#pool.stats;
+  }
+
   async findRuns(nodeId: NodeId): Promise<FoundRun[]> {
     return await findRuns(nodeId, this.#contextFor(null), {
       gridId: this.#options.gridId,
+      handOvers: this.#handOvers,
       emit: this.#options.emit,
-      contextFor: (name) => this.#contextFor(name),
+      contextFor: (container) => this.#contextFor(container),
       imageOf: (id, name) => this.#imageOf(id, name),
     });
   }
@@ -118,22 +151,59 @@ export class DockerExecutor implements Executor {
       containers: this.#containers,
       images: this.#images,
       owned: this.#owned,
+      handOvers: this.#handOvers,
       settings,
       gridId,
       nodeId,
       emit,
       isInUse: (name: string, key: RunKey) => this.#namesInUse.has(name) || isLive?.(key) === true,
     };
+    // No image goes while a container of it waits.
+    if (step.kind === 'own-images' || step.kind === 'dangling-images') await this.#pool.empty();
     return await clean(step, context, signal);
   }
 
   async close(): Promise<void> {
+    await this.#pool.close();
     this.#engine.close();
     await this.#owned.settled();
   }
 
-  #contextFor(name: string | null): RunContext {
-    if (name !== null) this.#namesInUse.add(name);
+  /** @returns null when it could not be: the task needs a container of its own then. */
+  async #handOver(warm: WarmContainer, job: Job, script: string, image: RunEnd['image']): Promise<Run | null> {
+    const { emit, gridId } = this.#options;
+    try {
+      return await warm.handOver(job, script, image, gridId, this.#handOvers);
+    } catch (error) {
+      this.#pool.discard(warm);
+      emit('pool.failed', { container: warm.name, task: job.key.taskId, err: error });
+      return null;
+    }
+  }
+
+  /** For a task that asks for nothing in particular. */
+  async #usual(): Promise<Wanted | null> {
+    const { nodeId, settings } = this.#options;
+    const { cpus, memoryBytes, timeoutMs } = settings;
+    for (const name of [settings.image, BUILT_IMAGE]) {
+      const image = this.#images.isAllowed(name) ? await this.#images.inspect(name) : null;
+      if (image === null) continue;
+      const key = { taskId: taskId('none'), nodeId, incarnation: 'none', epoch: 0 };
+      const program = { kind: 'script', script: '' } as const;
+      const job = { key, attempt: 0, image: name, program, env: {}, cpus, memoryBytes, timeoutMs };
+      return { spec: this.#specOf(job, '', image, await this.#facts.cpus()), image: { id: image.id, name } };
+    }
+    return null;
+  }
+
+  #specOf(job: Job, nonce: string, image: PresentImage, engineCpus: number | null): ContainerSpec {
+    const { gridId, maxOutputBytes, settings } = this.#options;
+    return containerSpec(job, settings, { gridId, nonce, maxOutputBytes, engineCpus, imageVolumes: image.volumes });
+  }
+
+  /** @param container of which only the name is known before it is made. */
+  #contextFor(container: { name: string; id?: string } | null): RunContext {
+    if (container !== null) this.#namesInUse.add(container.name);
     return {
       containers: this.#containers,
       facts: this.#facts,
@@ -141,7 +211,9 @@ export class DockerExecutor implements Executor {
       maxOutputBytes: this.#options.maxOutputBytes,
       closed: this.#engine.closed,
       onRemoved: () => {
-        if (name !== null) this.#namesInUse.delete(name);
+        if (container === null) return;
+        this.#namesInUse.delete(container.name);
+        if (container.id !== undefined) void this.#handOvers.forget(container.id);
       },
     };
   }

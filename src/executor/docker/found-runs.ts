@@ -3,13 +3,15 @@
 import type { Emit } from '../../observe/events.ts';
 import type { NodeId } from '../../task/id.ts';
 import type { FoundRun, RunEnd } from '../executor.ts';
-import { LABEL, readLabels } from './labels.ts';
+import type { HandOvers } from './hand-overs.ts';
+import { LABEL, readWarmLabels } from './labels.ts';
 import { DockerRun, type RunContext } from './run.ts';
 
 export interface FinderContext {
   gridId: string;
+  handOvers: HandOvers;
   /** Also registers the container as one in use. */
-  contextFor(containerName: string): RunContext;
+  contextFor(container: { id: string; name: string }): RunContext;
   imageOf(imageId: string, name: string): Promise<RunEnd['image']>;
   emit: Emit;
 }
@@ -20,8 +22,11 @@ export async function findRuns(nodeId: NodeId, run: RunContext, finder: FinderCo
   const nowMs = listed.length === 0 ? null : await run.facts.nowMs();
   const found: FoundRun[] = [];
   for (const { id, names, labels: given } of listed) {
-    const labels = readLabels(given);
-    if (labels === null || labels.gridId !== finder.gridId) {
+    const known = await finder.handOvers.identify(id, given);
+    // It has no task, so it is no run: it waits for one, or waits in vain until the pool comes by.
+    if (known === null && readWarmLabels(given)?.gridId === finder.gridId) continue;
+    const labels = known?.labels ?? null;
+    if (known === null || labels === null || labels.gridId !== finder.gridId) {
       const reason = labels === null ? 'malformed labels' : 'another grid';
       finder.emit('container.foreign', { container: id, names, reason });
       continue;
@@ -30,9 +35,11 @@ export async function findRuns(nodeId: NodeId, run: RunContext, finder: FinderCo
     if (inspected === null) continue; // gone since it was listed
     const image = await finder.imageOf(inspected.imageId, inspected.imageId);
     const { state } = inspected;
-    const context = finder.contextFor(names[0] ?? id);
+    const context = finder.contextFor({ id, name: names[0] ?? id });
+    const { waitedMs } = known;
+    const startedAtMs = state.startedAtMs === null ? null : state.startedAtMs + (waitedMs ?? 0);
     // Both by the engine's clock, so ours does not matter.
-    const ranMs = nowMs === null || state.startedAtMs === null ? 0 : Math.max(0, nowMs - state.startedAtMs);
+    const ranMs = nowMs === null || startedAtMs === null ? 0 : Math.max(0, nowMs - startedAtMs);
     found.push({
       key: labels.key,
       attempt: labels.attempt,
@@ -50,8 +57,9 @@ export async function findRuns(nodeId: NodeId, run: RunContext, finder: FinderCo
             output: null,
             ended: null,
             startError: null,
-            startedAtMs: state.startedAtMs,
+            startedAtMs,
             startMs: null,
+            waitedMs,
             adopted: true,
           },
           context,

@@ -34,6 +34,7 @@ export type EnsuredImage = { name: string; digest: string; pullMs: number };
 
 const IMAGE_ID = /^sha256:[0-9a-f]{64}$/;
 const MAX_REMEMBERED_USES = 1_000;
+const FRESH_MS = 1_000;
 
 interface Pull {
   done: Promise<void>;
@@ -57,6 +58,8 @@ export class Images {
   /** Set once the default image had to be replaced: from then on it is not asked for again. */
   #built = false;
   #building: Promise<void> | null = null;
+  /** What a task is about to be started from, so that it is not looked for twice. */
+  #ensured: { name: string | null; seenMs: number; found: PresentImage } | null = null;
 
   constructor(
     engine: Engine,
@@ -92,7 +95,10 @@ export class Images {
     const began = this.#clock.monotonicMs();
     const policy = this.#settings.imagePullPolicy;
     const found = policy === 'always' ? null : await this.inspect(full, signal);
-    if (found !== null) return { name: image, digest: found.digest, pullMs: 0 };
+    if (found !== null) {
+      this.#noteEnsured(image, found);
+      return { name: image, digest: found.digest, pullMs: 0 };
+    }
     if (policy === 'never' && !this.#mayBuild(image)) throw unavailable(image, 'it is not there, and pulling is off');
     let failure: ExecutorError | null = null;
     // Building is no pulling, so it is done under `never` too.
@@ -100,6 +106,7 @@ export class Images {
       failure = await this.#sharedPull(full, signal);
       const pulled = failure === null ? await this.inspect(full, signal) : null;
       if (pulled !== null) {
+        this.#noteEnsured(image, pulled);
         return { name: image, digest: pulled.digest, pullMs: this.#clock.monotonicMs() - began };
       }
       if (!this.#mayBuild(image)) {
@@ -108,6 +115,17 @@ export class Images {
       }
     }
     return await this.#ensureBuilt(image, began, failure, signal);
+  }
+
+  /** The image that `ensure` found under this name a moment ago, or the one that is there now. @throws ExecutorError */
+  async present(image: string): Promise<PresentImage | null> {
+    const last = this.#ensured;
+    const isFresh = last?.name === fullImageName(image) && this.#clock.monotonicMs() - last.seenMs < FRESH_MS;
+    return isFresh ? last.found : await this.inspect(image);
+  }
+
+  #noteEnsured(image: string, found: PresentImage): void {
+    this.#ensured = { name: fullImageName(image), seenMs: this.#clock.monotonicMs(), found };
   }
 
   /** @returns null when the engine does not have it. @throws ExecutorError */
@@ -228,6 +246,7 @@ export class Images {
     }
     if (found === null) throw unavailable(image, 'it was built here and is gone again');
     this.#built = true;
+    this.#noteEnsured(BUILT_IMAGE, found);
     return { name: BUILT_IMAGE, digest: found.digest, pullMs: this.#clock.monotonicMs() - beganMs };
   }
 

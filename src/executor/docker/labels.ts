@@ -2,7 +2,7 @@
  * The labels that make a container ours, and that let a restarted worker find out which run it was. Whoever can reach
  * the engine can set labels, so they are parsed strictly.
  */
-import { isNodeId, isTaskId } from '../../task/id.ts';
+import { isNodeId, isTaskId, type NodeId } from '../../task/id.ts';
 import type { RunKey } from '../executor.ts';
 
 export const LABEL = {
@@ -16,7 +16,12 @@ export const LABEL = {
   program: 'io.dgrid.program',
   /** Random per container: tells the bootstrap's own words from the task's. */
   nonce: 'io.dgrid.nonce',
+  /** `yes` in the place of all that names a run: made before there was a task for it. Labels can't be changed later. */
+  warm: 'io.dgrid.warm',
 } as const;
+
+const NONCE = /^[0-9a-f]{8,64}$/;
+const INCARNATION = /^[A-Za-z0-9_-]{1,128}$/;
 
 export interface RunLabels {
   gridId: string;
@@ -50,9 +55,36 @@ export function readLabels(labels: Readonly<Record<string, string>>): RunLabels 
   const epoch = naturalNumber(labels[LABEL.epoch]);
   const attempt = naturalNumber(labels[LABEL.attempt]);
   if (gridId === '' || !isNodeId(nodeId) || !isTaskId(taskId)) return null;
-  if (!/^[A-Za-z0-9_-]{1,128}$/.test(incarnation) || !/^[0-9a-f]{8,64}$/.test(nonce)) return null;
+  if (!INCARNATION.test(incarnation) || !NONCE.test(nonce)) return null;
+  if (labels[LABEL.warm] !== undefined) return null;
   if (epoch === null || attempt === null || (program !== 'script' && program !== 'command')) return null;
   return { gridId, key: { taskId, nodeId, incarnation, epoch }, attempt, program, nonce };
+}
+
+export interface WarmLabels {
+  gridId: string;
+  nodeId: NodeId;
+  nonce: string;
+}
+
+export function writeWarmLabels(labels: WarmLabels): Record<string, string> {
+  return {
+    [LABEL.grid]: labels.gridId,
+    [LABEL.node]: labels.nodeId,
+    [LABEL.warm]: 'yes',
+    [LABEL.nonce]: labels.nonce,
+  };
+}
+
+/** @returns null unless the labels are ones that `writeWarmLabels` could have written. */
+export function readWarmLabels(labels: Readonly<Record<string, string>>): WarmLabels | null {
+  const gridId = labels[LABEL.grid] ?? '';
+  const nodeId = labels[LABEL.node] ?? '';
+  const nonce = labels[LABEL.nonce] ?? '';
+  if (labels[LABEL.warm] !== 'yes' || gridId === '' || !isNodeId(nodeId) || !NONCE.test(nonce)) return null;
+  // Nothing that could be taken for a run.
+  if (labels[LABEL.task] !== undefined || labels[LABEL.epoch] !== undefined) return null;
+  return { gridId, nodeId, nonce };
 }
 
 function naturalNumber(text: string | undefined): number | null {

@@ -73,6 +73,8 @@ export interface RunStart {
   /** Wall clock. */
   startedAtMs: number | null;
   startMs: number | null;
+  /** How long the container had been running when it was given its task; null: it was made for the task. */
+  waitedMs: number | null;
   adopted: boolean;
 }
 
@@ -102,6 +104,8 @@ export class DockerRun implements Run {
   /** Set when the container is being ended because it waits for a script that can't come any more. */
   #scriptLost = false;
   #scriptWatch: Promise<void> | null = null;
+  /** In the engine's store there is a sign that the script began. */
+  #sawScript = false;
   #timeLimit: Promise<void> | null = null;
   #removal: Promise<void> | null = null;
 
@@ -144,6 +148,8 @@ export class DockerRun implements Run {
     const helpers = [this.#enforceLifetime(), this.#measure()];
     // A container that is taken up may have ended in time long ago: its limit counts once it is seen running.
     if (!this.#start.adopted) this.#timeLimit = this.#enforceTimeLimit();
+    // A connection that stood idle may be dead without a sign, and the script with it.
+    if (this.#start.waitedMs !== null) this.#scriptWatch = this.#watchScript();
     try {
       const ending = await this.#awaitEnd();
       this.#over.abort();
@@ -244,12 +250,13 @@ export class DockerRun implements Run {
     const start = this.#start;
     const { stdout, stderr } = await this.#collectOutput(missing !== null, interrupted, seen.endedAt);
     const started = start.startError === null && missing === null;
-    // Both times are the engine's, so their difference is right whatever its clock shows.
-    const engineMs =
-      state?.startedAtMs && state.finishedAtMs ? Math.max(0, state.finishedAtMs - state.startedAtMs) : seen.ranMs;
-    const ranMs = started ? engineMs : null;
+    // The engine does not know when a container that had waited was given its task; whoever saw the end does.
+    const sawAll = watched && start.waitedMs !== null && !start.adopted;
+    const knownMs = (sawAll ? null : this.#ranByEngine(state)) ?? seen.ranMs;
+    const ranMs = started ? knownMs : null;
     const exitCode = started ? (state?.exitCode ?? null) : null;
-    const stopReason = exitCode !== null && this.#endedInTime(engineMs) ? null : this.#stopReason;
+    const isUntold = this.#stopReason === 'timeout' && this.#neverGotItsScript();
+    const stopReason = isUntold || (exitCode !== null && this.#endedInTime(knownMs)) ? null : this.#stopReason;
     const testimony =
       watched || !started ? null : await this.#context.facts.testimony(start.containerId, state?.startedAtMs ?? null);
     const facts: RunFacts = {
@@ -258,7 +265,8 @@ export class DockerRun implements Run {
       oomKilled: state?.oomKilled === true,
       startError: start.startError,
       missing,
-      bootstrapFailure: this.#scriptLost ? 'incomplete' : readBootstrapFailure(exitCode, stderr.bytes, start.nonce),
+      bootstrapFailure:
+        this.#scriptLost || isUntold ? 'incomplete' : readBootstrapFailure(exitCode, stderr.bytes, start.nonce),
       initFailure: readInitFailure(exitCode, stderr.bytes),
       engineRestarted: stopReason === null && testimony?.keptContainer === false,
       interrupted,
@@ -281,6 +289,18 @@ export class DockerRun implements Run {
     };
   }
 
+  /** Its time was up before a script arrived that was sent over a connection which had stood idle: not the task's fault. */
+  #neverGotItsScript(): boolean {
+    const isGiven = this.#start.waitedMs !== null && !this.#start.adopted;
+    return isGiven && !this.#sawScript && this.#output?.scriptStarted !== true;
+  }
+
+  /** Both times are the engine's, so their difference is right whatever its clock shows. */
+  #ranByEngine(state: ContainerState | null): number | null {
+    if (!state?.startedAtMs || !state.finishedAtMs) return null;
+    return Math.max(0, state.finishedAtMs - state.startedAtMs - (this.#start.waitedMs ?? 0));
+  }
+
   /** Its time was up while the engine could not be reached, and it turns out that it had ended by itself before. */
   #endedInTime(ranMs: number): boolean {
     if (this.#stopReason !== 'timeout' || this.#signal === 'taken') return false;
@@ -300,6 +320,7 @@ export class DockerRun implements Run {
     if (stored === null) return { stdout, stderr };
     await Promise.race([stored.over, clock.sleep(STORED_OUTPUT_LIMIT_MS, this.#lifetime.signal)]);
     stored.close();
+    this.#sawScript = stored.scriptStarted;
     const both = interrupted ? joined : fuller;
     return { stdout: both(stdout, stored.stdout()), stderr: both(stderr, stored.stderr()) };
   }
@@ -329,7 +350,7 @@ export class DockerRun implements Run {
     this.#lifetime.abort(new ExecutorError('engine-timeout', message));
   }
 
-  /** Begun when a running container is found whose script was sent over a connection that is gone. */
+  /** For a script that was sent over a connection that is gone, or may be. */
   async #watchScript(): Promise<void> {
     const { clock } = this.#context;
     if (this.#start.program !== 'script' || this.#output?.scriptStarted) return;

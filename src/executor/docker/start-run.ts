@@ -23,36 +23,58 @@ export interface StartPlan {
 
 /** @throws ExecutorError; nothing is left behind then, as far as the engine can be reached. */
 export async function startRun(plan: StartPlan, context: RunContext): Promise<DockerRun> {
-  const { containers, clock } = context;
+  const { clock } = context;
   const began = clock.monotonicMs();
+  const { job } = plan;
+  const up = await bringUp(plan, context);
+  const { startError } = up;
+  if (startError === null && job.program.kind === 'script') send(up.attached, bootstrapInput(job.program.script));
+  const run: RunStart = {
+    containerId: up.containerId,
+    key: job.key,
+    program: job.program.kind,
+    nonce: plan.nonce,
+    image: plan.image,
+    timeoutMs: job.timeoutMs,
+    remainingMs: job.timeoutMs,
+    output: up.output,
+    ended: startError === null ? up.ended : null,
+    startError,
+    startedAtMs: startError === null ? clock.wallMs() : null,
+    startMs: clock.monotonicMs() - began,
+    waitedMs: null,
+    adopted: false,
+  };
+  // Nothing more will be heard of a container that did not start.
+  if (startError !== null) up.connection.abort();
+  return new DockerRun(run, context);
+}
+
+export interface UpContainer {
+  containerId: string;
+  attached: Duplex;
+  output: TaskOutput;
+  ended: Promise<void>;
+  /** Closes what is open to it. A container that waits on standard input ends with that. */
+  connection: AbortController;
+  /** Why the program could not be started, where that is its own fault; null when it runs. */
+  startError: RunStart['startError'];
+}
+
+/** @throws ExecutorError; nothing is left behind then, as far as the engine can be reached. */
+export async function bringUp(
+  plan: Pick<StartPlan, 'name' | 'nonce' | 'spec'>,
+  context: RunContext,
+): Promise<UpContainer> {
+  const { clock, containers, maxOutputBytes } = context;
   const containerId = await create(plan, context);
   const connection = new AbortController();
   try {
-    const { job } = plan;
-    const isScript = job.program.kind === 'script';
-    const attached = await containers.attach(containerId, isScript, connection.signal);
-    const output = new TaskOutput(attached, bootstrapReadyLine(plan.nonce), context.maxOutputBytes, clock);
-    const wait = await containers.wait(containerId, 'next-exit', connection.signal);
+    const attached = await containers.attach(containerId, plan.spec.AttachStdin, connection.signal);
+    const output = new TaskOutput(attached, bootstrapReadyLine(plan.nonce), maxOutputBytes, clock);
+    const { ended } = await containers.wait(containerId, 'next-exit', connection.signal);
     const startError = await start(containerId, context);
-    if (startError === null && job.program.kind === 'script') send(attached, job.program.script);
-    const run: RunStart = {
-      containerId,
-      key: job.key,
-      program: job.program.kind,
-      nonce: plan.nonce,
-      image: plan.image,
-      timeoutMs: job.timeoutMs,
-      remainingMs: job.timeoutMs,
-      output,
-      ended: startError === null ? wait.ended : null,
-      startError,
-      startedAtMs: startError === null ? clock.wallMs() : null,
-      startMs: clock.monotonicMs() - began,
-      adopted: false,
-    };
-    // Nothing more will be heard of a container that did not start.
-    if (startError !== null) connection.abort();
-    return new DockerRun(run, context);
+    return { containerId, attached, output, ended, connection, startError };
   } catch (error) {
     connection.abort();
     await removeQuietly(containerId, context);
@@ -60,7 +82,7 @@ export async function startRun(plan: StartPlan, context: RunContext): Promise<Do
   }
 }
 
-async function create({ name, spec }: StartPlan, context: RunContext): Promise<string> {
+async function create({ name, spec }: Pick<StartPlan, 'name' | 'spec'>, context: RunContext): Promise<string> {
   try {
     return await context.containers.create(name, spec);
   } catch (error) {
@@ -92,8 +114,8 @@ async function start(containerId: string, { containers }: RunContext): Promise<R
 }
 
 /** Not awaited: a task that does not read, or is gone already, must not hold us up. Its output tells what became of it. */
-function send(attached: Duplex, script: string): void {
-  attached.write(bootstrapInput(script));
+export function send(attached: Duplex, input: Buffer): void {
+  attached.write(input);
 }
 
 async function removeQuietly(idOrName: string, { containers, onRemoved }: RunContext): Promise<void> {

@@ -17,6 +17,7 @@ export class TaskOutput {
   overAtMs: number | null = null;
   /** The stream ended in the right place and without an error. It may still have ended before the task did. */
   endedWell = false;
+  #heard = false;
 
   /** @param readyLine what the bootstrap says first on standard error, which is not the task's */
   constructor(stream: Readable, readyLine: Buffer, maxOutputBytes: number, clock: Clock) {
@@ -38,6 +39,7 @@ export class TaskOutput {
       stream.destroy();
     };
     stream.on('data', (chunk: Buffer) => {
+      this.#heard = true;
       try {
         decoder.write(chunk);
       } catch {
@@ -47,6 +49,11 @@ export class TaskOutput {
     stream.on('end', () => finish(true));
     stream.on('error', () => finish(false));
     stream.on('close', () => finish(false));
+  }
+
+  /** Nothing was heard yet, and the stream is open. */
+  get isSilent(): boolean {
+    return this.overAtMs === null && !this.#heard;
   }
 
   /** The script was handed over: the bootstrap said so, or there is output, which only the script can have written. */

@@ -170,3 +170,15 @@ describe('a claim whose push is under way while its node is declared dead', () =
     await stop(worker);
   });
 });
+
+describe('containers that are made ahead', () => {
+  it('are asked for when the worker has its place in the grid, and go when it leaves', async () => {
+    const g = await grid();
+    const engine = engineWith({});
+    const worker = await g.startWorker('a', { engine });
+    await until('the worker to ask for them', () => engine.readiness === 'fill');
+    expect(worker.agent.state).toBe('running');
+    await stop(worker);
+    expect(engine.readiness).toBe('empty');
+  });
+});

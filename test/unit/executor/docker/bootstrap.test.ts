@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   bootstrapArgv,
   bootstrapInput,
+  canTravel,
   readBootstrapFailure,
   readInitFailure,
 } from '../../../../src/executor/docker/bootstrap.ts';
@@ -10,8 +11,36 @@ const NONCE = '00ff00ff';
 
 describe('bootstrapInput', () => {
   it('says how many bytes follow, not characters', () => {
-    expect(bootstrapInput('é☃').toString()).toBe('5\né☃');
-    expect(bootstrapInput('').toString()).toBe('0\n');
+    expect(bootstrapInput('é☃').toString()).toBe('\n5\né☃');
+    expect(bootstrapInput('').toString()).toBe('\n0\n');
+  });
+
+  it('has the variables in one line of quoted shell before that', () => {
+    const env = { A: "it's", B: 'x\ny', C: '$(no) `no` "no" \\' };
+    expect(bootstrapInput('s', env).toString()).toBe(
+      `export A='it'\\''s';export B='x'"$DGRID_NL"'y';export C='$(no) \`no\` "no" \\'\n1\ns`,
+    );
+  });
+});
+
+describe('canTravel', () => {
+  it('takes ordinary variables, whatever their values', () => {
+    const env = { PATH: '/x', HOME: '/y', LANG: 'C', a1: "'\n'", DGRID_TASK_ID: 't' };
+    expect(canTravel('script', env)).toBe(true);
+  });
+
+  it.each(['IFS', '_', 'PPID', 'UID', 'OPTIND', 'PS4', 'ENV', 'BASH_ENV', 'BASHOPTS', 'SHELLOPTS', 'LINENO'])(
+    'leaves %s to a container of its own: a shell would change it, or stop at it',
+    (name) => {
+      expect(canTravel('script', { [name]: 'x' })).toBe(false);
+    },
+  );
+
+  it('leaves what takes long to send', () => {
+    expect(canTravel('x'.repeat(1024 * 1024), {})).toBe(true);
+    expect(canTravel('x'.repeat(1024 * 1024 + 1), {})).toBe(false);
+    expect(canTravel('', { A: 'x'.repeat(16_000) })).toBe(true);
+    expect(canTravel('', { A: "'".repeat(16_000) })).toBe(false);
   });
 });
 
@@ -33,7 +62,7 @@ describe('readBootstrapFailure', () => {
 
   it('looks for the words that the bootstrap has', () => {
     const program = bootstrapArgv(NONCE)[2];
-    expect(program).toContain('dgrid-bootstrap $nonce $1');
+    expect(program).toContain('dgrid-bootstrap $DGRID_NONCE $1');
     for (const failure of ['incomplete', 'no-room', 'no-tools']) expect(program).toContain(`fail ${failure}`);
   });
 });

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { type ContainerSpec, containerSpec, type SpecContext } from '../../../../src/executor/docker/container-spec.ts';
+import {
+  type ContainerSpec,
+  containerSpec,
+  type SpecContext,
+  warmKey,
+  warmSpec,
+} from '../../../../src/executor/docker/container-spec.ts';
 import { ExecutorError, type Job } from '../../../../src/executor/executor.ts';
 import { nodeId, taskId } from '../../../../src/task/id.ts';
 
@@ -190,5 +196,56 @@ describe('containerSpec', () => {
   it('rejects an image with more volumes than can be covered', () => {
     const imageVolumes = Array.from({ length: 17 }, (_, index) => `/v${index}`);
     expect(rejection(() => build({}, {}, { imageVolumes })).kind).toBe('rejected');
+  });
+});
+
+describe('a container that is made before its task is known', () => {
+  const ID = `sha256:${'0'.repeat(64)}`;
+  const OWNER = { gridId: 'g', nodeId: nodeId('n-1'), nonce: 'ff00ff00ff00ff00' };
+  const script = (job: Partial<Job> = {}) => build({ program: { kind: 'script', script: 'echo' }, ...job });
+
+  it('differs in its image by id, its labels, its nonce and its variables, and in nothing else', () => {
+    const cold = script();
+    const warm = warmSpec(cold, ID, OWNER);
+    expect(warm).toEqual({
+      ...cold,
+      Image: ID,
+      Entrypoint: [...cold.Entrypoint.slice(0, -1), OWNER.nonce],
+      Env: ['HOME=/dgrid', 'TMPDIR=/dgrid'],
+      Labels: {
+        'io.dgrid.grid': 'g',
+        'io.dgrid.node': 'n-1',
+        'io.dgrid.warm': 'yes',
+        'io.dgrid.nonce': OWNER.nonce,
+      },
+    });
+  });
+
+  it('can take the place of another one of any task with the same limits', () => {
+    const other: Partial<Job> = {
+      key: { taskId: taskId('t-2'), nodeId: nodeId('n-1'), incarnation: 'other', epoch: 9 },
+      attempt: 3,
+      env: { SECRET: 'x' },
+      program: { kind: 'script', script: 'other' },
+      timeoutMs: 5,
+    };
+    expect(warmKey(script(other), ID)).toBe(warmKey(script(), ID));
+    expect(warmKey(script(other), ID)).not.toContain('SECRET');
+  });
+
+  it.each<[string, ContainerSpec]>([
+    ['memory', script({ memoryBytes: 64 * MIB })],
+    ['processors', script({ cpus: 1 })],
+    ['network', build({ program: { kind: 'script', script: '' } }, { network: 'other' } as object)],
+    ['runtime', build({ program: { kind: 'script', script: '' } }, { runtime: 'runsc' })],
+    ['size of the work directory', build({ program: { kind: 'script', script: '' } }, { workDirBytes: MIB })],
+    ['size of the log', build({ program: { kind: 'script', script: '' } }, {}, { maxOutputBytes: 9 * MIB })],
+    ['volumes', build({ program: { kind: 'script', script: '' } }, {}, { imageVolumes: ['/v'] })],
+  ])('cannot take the place of one with other %s', (_what, other) => {
+    expect(warmKey(other, ID)).not.toBe(warmKey(script(), ID));
+  });
+
+  it('cannot take the place of one of another image, whatever that is called', () => {
+    expect(warmKey(script(), `sha256:${'1'.repeat(64)}`)).not.toBe(warmKey(script(), ID));
   });
 });

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { LABEL, type RunLabels, readLabels, writeLabels } from '../../../../src/executor/docker/labels.ts';
+import {
+  LABEL,
+  type RunLabels,
+  readLabels,
+  readWarmLabels,
+  writeLabels,
+  writeWarmLabels,
+} from '../../../../src/executor/docker/labels.ts';
 import { nodeId, taskId } from '../../../../src/task/id.ts';
 
 const LABELS: RunLabels = {
@@ -15,7 +22,7 @@ describe('labels', () => {
     expect(readLabels({ ...writeLabels(LABELS), 'org.example': 'x' })).toEqual(LABELS);
   });
 
-  it.each(Object.values(LABEL))('are none without %s', (name) => {
+  it.each(Object.values(LABEL).filter((name) => name !== LABEL.warm))('are none without %s', (name) => {
     const { [name]: _left, ...rest } = writeLabels(LABELS);
     expect(readLabels(rest)).toBeNull();
   });
@@ -35,5 +42,25 @@ describe('labels', () => {
     [LABEL.grid, ''],
   ])('are none with %s=%j', (name, value) => {
     expect(readLabels({ ...writeLabels(LABELS), [name]: value })).toBeNull();
+  });
+});
+
+describe('labels of a container without a task', () => {
+  const WARM = { gridId: 'g', nodeId: nodeId('n'), nonce: '00ff00ff' };
+
+  it('come back as they were written, and are those of no run', () => {
+    expect(readWarmLabels(writeWarmLabels(WARM))).toEqual(WARM);
+    expect(readLabels(writeWarmLabels(WARM))).toBeNull();
+    expect(readWarmLabels(writeLabels(LABELS))).toBeNull();
+  });
+
+  it('are neither when they are both', () => {
+    const both = { ...writeLabels(LABELS), ...writeWarmLabels(WARM) };
+    expect([readLabels(both), readWarmLabels(both)]).toEqual([null, null]);
+  });
+
+  it.each([LABEL.grid, LABEL.node, LABEL.warm, LABEL.nonce])('are none without %s', (name) => {
+    const { [name]: _left, ...rest } = writeWarmLabels(WARM);
+    expect(readWarmLabels(rest)).toBeNull();
   });
 });
