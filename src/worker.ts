@@ -60,7 +60,12 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   try {
     const randomHex: RandomHex = systemRandomHex;
     const machine = await machineId({ stateDir, randomHex, clock, emit });
-    const repository = openRepository(settings.git, settings.repoPath, { ...options, random: systemRandomFraction });
+    const repository = openRepository(settings.git, settings.repoPath, {
+      clock,
+      emit,
+      random: systemRandomFraction,
+      operatorEnv: options.operatorEnv,
+    });
     const executor =
       options.executor ??
       openExecutor(settings, {

@@ -22,8 +22,8 @@ export interface OpenRepositoryParts {
 
 /** @param path of the local clone. @throws RangeError when the address of the remote is none. */
 export function openRepository(settings: GitSettings, path: string, parts: OpenRepositoryParts): OpenedRepository {
-  const { clock, emit, operatorEnv } = parts;
-  const repository = new CliRepository({ settings, path, ...parts });
+  const { clock, emit, random, operatorEnv } = parts;
+  const repository = new CliRepository({ settings, path, clock, emit, random, operatorEnv });
   const { address } = repository;
   if (address.transport !== 'http' || settings.transport === 'command') return repository;
   const command = new GitCommand({ clock, emit, operatorEnv });

@@ -103,9 +103,26 @@ const PASTS: readonly Case[] = [
     times: 2,
   },
 ];
+interface Group {
+  name: string;
+  cases: readonly Case[];
+  lateReadings: boolean;
+  transport: 'auto' | 'command';
+}
+
+/** Only the git command asks for an advertisement before it pushes. */
+const [LISTS, ADVERTISES, EVERYWHERE] = PASTS as [Case, Case, Case];
+const DIRECT: readonly Group[] = [
+  { name: 'loses, delays and repeats pushes', cases: LOSSES, lateReadings: false, transport: 'auto' },
+  { name: 'shows the past', cases: [LISTS, EVERYWHERE], lateReadings: true, transport: 'auto' },
+];
+const BY_COMMAND: readonly Group[] = [
+  { name: 'does so to the git command', cases: LOSSES, lateReadings: false, transport: 'command' },
+  { name: 'shows the past to the git command', cases: PASTS, lateReadings: true, transport: 'command' },
+];
 const GROUPS = [
-  { name: 'loses, delays and repeats pushes', cases: LOSSES, lateReadings: false },
-  { name: 'shows the past', cases: PASTS, lateReadings: true },
+  ...DIRECT,
+  ...(atScale(0, 1) === 1 ? BY_COMMAND : [{ ...BY_COMMAND[1], cases: [ADVERTISES] } as Group]),
 ];
 
 let server: GitServer;
@@ -116,13 +133,14 @@ let workers: WorkerProcess[];
 let tasks = 0;
 const figures: string[] = [];
 
-async function startGrid(): Promise<void> {
+async function startGrid(transport: Group['transport']): Promise<void> {
   server = await GitServer.start({ keepPast: true });
   directory = makeTempDir('misbehaving');
   repo = new TaskRepository(await server.createRepository('r'));
   await repo.queue({});
   history = await ServerHistory.install(repo.path);
   const env = {
+    GIT_TRANSPORT: transport,
     GIT_COMMAND_TIMEOUT: String(TIMEOUT_S),
     RETRY_ATTEMPTS: '6',
     RETRY_BASE_SECONDS: '0.05',
@@ -194,8 +212,8 @@ async function records(): Promise<Map<string, number>> {
   return counts;
 }
 
-describe.each(GROUPS)('a server that $name', ({ cases, lateReadings }) => {
-  beforeAll(startGrid);
+describe.each(GROUPS)('a server that $name', ({ cases, lateReadings, transport }) => {
+  beforeAll(() => startGrid(transport));
   afterAll(stopGrid);
 
   it.each(cases)('$name', { timeout: atScale(180_000, 1_200_000) }, async (wanted) => {
