@@ -18,6 +18,8 @@ export interface QueueRunOptions {
 export interface QueueRun {
   /** From the commit that queued the tasks until the last one was recorded, as the workers said it. */
   ms: number;
+  /** From the first claim until the last result was accepted: without the wait for the first poll, and without records. */
+  workMs: number;
   claimed: number;
   /** Claims that others were faster with, or that turned out settled. */
   lost: number;
@@ -76,6 +78,8 @@ class Tally {
   #lost = 0;
   #recorded = 0;
   #lastMs = 0;
+  #firstClaimMs = Number.POSITIVE_INFINITY;
+  #lastResultMs = 0;
 
   constructor(tasks: number) {
     this.#tasks = tasks;
@@ -86,12 +90,14 @@ class Tally {
     const task = String(entry['task']);
     if (event === 'task.claimed') {
       this.#claimed += 1;
+      this.#firstClaimMs = Math.min(this.#firstClaimMs, arrivedMs);
       this.#claimedMs.set(task, arrivedMs);
     } else if (event === 'task.claim-lost' || event === 'task.claim-given-up') {
       this.#lost += 1;
     } else if (event === 'task.started') {
       this.#starts.set(task, (this.#starts.get(task) ?? 0) + 1);
     } else if (event === 'result.acknowledged') {
+      this.#lastResultMs = arrivedMs;
       this.#resultMs.push(arrivedMs - (this.#claimedMs.get(task) ?? Number.NaN));
     } else if (event === 'result.recorded') {
       this.#recorded += Number(entry['tasks']);
@@ -116,6 +122,7 @@ class Tally {
     const starts = [...this.#starts.values()];
     return {
       ms: this.#lastMs - fromMs,
+      workMs: this.#lastResultMs - this.#firstClaimMs,
       claimed: this.#claimed,
       lost: this.#lost,
       startedAgain: starts.reduce((again, count) => again + count - 1, 0),

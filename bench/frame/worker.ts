@@ -8,6 +8,8 @@ const STUB_PROGRAM = join(import.meta.dirname, '../../test/support/stub-worker.t
 export interface SeenEntry extends LogEntry {
   /** When the line arrived here, on this process's monotonic clock. */
   arrivedMs: number;
+  /** When it was written by the worker's word, on the same clock; good to a millisecond. */
+  loggedMs: number;
 }
 
 export interface BenchWorkerOptions {
@@ -43,7 +45,7 @@ export class BenchWorker {
       env,
       dockerHost: typeof engine === 'object' ? engine.host : 'unix:///nowhere',
       ...(engine === 'stub' ? { program: [process.execPath, STUB_PROGRAM] } : {}),
-      onEntry: (entry) => this.#take({ ...entry, arrivedMs: performance.now() }),
+      onEntry: (entry) => this.#take({ ...entry, arrivedMs: performance.now(), loggedMs: fromWall(entry.time) }),
     });
   }
 
@@ -87,4 +89,9 @@ export class BenchWorker {
     for (const waiter of this.#waiters)
       if (waiter.event === entry.event && waiter.matches(entry)) waiter.resolve(entry);
   }
+}
+
+/** Entries carry whole milliseconds of the wall clock, cut off; both are read anew because that clock may be moved. */
+function fromWall(time: string): number {
+  return performance.now() - (Date.now() - Date.parse(time));
 }

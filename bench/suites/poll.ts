@@ -4,13 +4,13 @@ import { git } from '../../test/support/git.ts';
 import { GitServer } from '../../test/support/git-server.ts';
 import { BenchClient } from '../frame/client.ts';
 import { type Aim, atMost, type Figure, figure, timesBetter } from '../frame/figure.ts';
-import { addOrdinaryRefs, fastImport, historyStream, queueTasks } from '../frame/fixtures.ts';
+import { addOrdinaryRefs, fastImport, historyStream } from '../frame/fixtures.ts';
 import { ByteRelay } from '../frame/relay.ts';
 import type { Lab, Suite } from '../frame/suite.ts';
 import { BenchWorker } from '../frame/worker.ts';
 
-/** Task states and heartbeats that are always there, so that a poll has something to list. */
-const CLAIMED_TASKS = 5;
+/** Whose heartbeats are always there, so that a poll has something to list. */
+const NODES = 3;
 const READY_BOUND_MS = 60_000;
 
 export const poll: Suite = {
@@ -18,7 +18,7 @@ export const poll: Suite = {
   title: 'one idle poll',
   method:
     'A bare repository behind git http-backend on loopback, with 10, 1,000 and 10,000 ordinary refs (one half branches, ' +
-    'one half heads of pull requests, packed), 5 claimed tasks and a node. A poll is a refresh of the worker’s own reader ' +
+    'one half heads of pull requests, packed), three nodes and no task in work. A poll is a refresh of the worker’s own reader ' +
     'with the default settings when nothing has changed; it runs in a process of its own over one kept-alive connection ' +
     'where the transport keeps one. Polls, git ls-remote and git fetch take turns. Bytes are those of the TCP streams in ' +
     'both directions, headers included, counted by a relay. Processor time is that of the client: of its process and its ' +
@@ -52,7 +52,7 @@ async function atSize(lab: Lab, size: number): Promise<AtSize> {
   const server = lab.use(await GitServer.start());
   const path = await server.createRepository('tasks');
   await fastImport(path, historyStream({ commits: 200, results: 400, queued: 0 }));
-  await leaveStates(lab, path, server.url('tasks'));
+  await leaveNodes(lab, size, server.url('tasks'));
   await addOrdinaryRefs(path, size);
   const relay = lab.use(await ByteRelay.start(server.port));
   const url = relay.url(server.url('tasks'));
@@ -86,23 +86,14 @@ async function atSize(lab: Lab, size: number): Promise<AtSize> {
   return measured;
 }
 
-/** A worker takes tasks that never end, and is killed. */
-async function leaveStates(lab: Lab, repository: string, url: string): Promise<void> {
-  await queueTasks(repository, CLAIMED_TASKS, 'hanging', 'hang');
-  const worker = lab.use(
-    BenchWorker.start({
-      directory: lab.directory.sub('left'),
-      name: `left-${repository.length}`,
-      repoUrl: url,
-      engine: 'stub',
-      env: { MAX_PARALLEL_TASKS: String(CLAIMED_TASKS), PULL_INTERVAL: '0.2' },
-    }),
-  );
-  for (let started = 0; started < CLAIMED_TASKS; started += 1) {
-    if ((worker.counts.get('task.started') ?? 0) >= CLAIMED_TASKS) break;
-    await worker.next('task.started', READY_BOUND_MS);
+/** Workers register, and are killed. */
+async function leaveNodes(lab: Lab, size: number, repoUrl: string): Promise<void> {
+  for (let node = 1; node <= NODES; node += 1) {
+    const directory = lab.directory.sub(`nodes-${size}`);
+    const worker = lab.use(BenchWorker.start({ directory, name: `node-${node}`, repoUrl, engine: 'none' }));
+    await worker.next('worker.ready', READY_BOUND_MS);
+    await worker.stop('SIGKILL');
   }
-  await worker.stop('SIGKILL');
 }
 
 function figuresOf(size: number, measured: AtSize | undefined, smallest: AtSize | undefined): Figure[] {
