@@ -64,10 +64,11 @@ export function* historyStream({ commits, results, queued }: History): Iterable<
   for (let pair = 0; pair < pairs; pair += 1) {
     const upTo = Math.round(((pair + 1) * results) / pairs);
     yield commit(2 * pair, `Queue ${upTo - done} tasks`);
-    for (let at = done; at < upTo; at += 1) yield file(`tasks/queue/${oldId(at)}.json`, taskText(oldId(at)));
+    for (let at = done; at < upTo; at += 1)
+      yield file(`tasks/queue/${idOf(at, 'task')}.json`, taskText(idOf(at, 'task')));
     yield commit(2 * pair + 1, `Record ${upTo - done} results`);
     for (let at = done; at < upTo; at += 1) {
-      yield `D tasks/queue/${oldId(at)}.json\n${file(`tasks/completed/${oldId(at)}.json`, recordText(oldId(at), at))}`;
+      yield `D tasks/queue/${idOf(at, 'task')}.json\n${file(`tasks/completed/${idOf(at, 'task')}.json`, recordText(idOf(at, 'task'), at))}`;
     }
     done = upTo;
   }
@@ -94,8 +95,8 @@ export async function queueTasks(
   return ids;
 }
 
-function idsOf(count: number, prefix: string): string[] {
-  return Array.from({ length: count }, (_, at) => `${prefix}-${String(at).padStart(7, '0')}`);
+export function idsOf(count: number, prefix: string): string[] {
+  return Array.from({ length: count }, (_, at) => idOf(at, prefix));
 }
 
 /** Refs as a busy repository has them: one half branches of people, the other half heads of pull requests. */
@@ -109,7 +110,7 @@ export async function addOrdinaryRefs(repository: string, count: number): Promis
   await git(repository, ['pack-refs', '--all']);
 }
 
-function commit(number: number, message: string): string {
+export function commit(number: number, message: string): string {
   return (
     `commit ${BRANCH}\ncommitter Bench <bench@example.org> ${FIRST_COMMIT_S + 60 * number} +0000\n` +
     `data ${message.length}\n${message}\n`
@@ -120,16 +121,16 @@ function file(path: string, text: string): string {
   return `M 100644 inline ${path}\ndata ${text.length}\n${text}\n`;
 }
 
-function taskText(id: string, script: string = NO_OP): string {
+export function taskText(id: string, script: string = NO_OP): string {
   return `${JSON.stringify({ task_id: id, script })}\n`;
 }
 
-function oldId(number: number): string {
-  return `task-${String(number).padStart(7, '0')}`;
+function idOf(number: number, prefix: string): string {
+  return `${prefix}-${String(number).padStart(7, '0')}`;
 }
 
 /** As workers write them, with what differs from task to task. */
-function recordText(id: string, number: number): string {
+export function recordText(id: string, number: number): string {
   const instant = (seconds: number): string => new Date((FIRST_COMMIT_S + 7 * number + seconds) * 1000).toISOString();
   const noise = (number * 2_654_435_761) % 4_294_967_296;
   const record = {

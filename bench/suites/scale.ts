@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { GitServer } from '../../test/support/git-server.ts';
 import { BenchClient } from '../frame/client.ts';
 import { type Aim, atMost, type Figure, figure } from '../frame/figure.ts';
-import { fastImport, historyStream } from '../frame/fixtures.ts';
+import { type LargeHistory, makeLarge } from '../frame/large-fixture.ts';
 import { ByteRelay } from '../frame/relay.ts';
 import { percentile } from '../frame/statistics.ts';
 import type { Lab, Suite } from '../frame/suite.ts';
@@ -21,8 +21,8 @@ export const scale: Suite = {
   name: 'scale',
   title: 'a long queue, and a long past',
   method:
-    'Three bare repositories behind git http-backend on loopback, as git fast-import packs them: 100 tasks that wait; ' +
-    '100,000 that wait; 100 that wait after 1,000,000 recorded results in one directory. Idle polls are those of the worker’s ' +
+    'Three bare repositories behind git http-backend on loopback, packed: 100 tasks that wait; ' +
+    '100,000 that wait; 100 that wait after 1,000,000 recorded results in one directory, which came in ten commits. Idle polls are those of the worker’s ' +
     'own reader in a process of its own; the three take turns. Then a worker process on a real container engine, four tasks ' +
     'at a time, begins with nothing on disk and works until it has made 40 claims: when it made the first, how long each ' +
     'claim took by its own word, and the most memory that it held together with its children, looked at four times a ' +
@@ -45,9 +45,9 @@ interface Size {
 }
 
 async function run(lab: Lab): Promise<Figure[]> {
-  const few = { results: FEW_RESULTS, queued: 100, commits: 20 };
-  const long = { results: FEW_RESULTS, queued: lab.size(2_000, 100_000), commits: 20 };
-  const past = { results: lab.size(5_000, 1_000_000), queued: 100, commits: 201 };
+  const few = { results: FEW_RESULTS, queued: 100 };
+  const long = { results: FEW_RESULTS, queued: lab.size(2_000, 100_000) };
+  const past = { results: lab.size(5_000, 1_000_000), queued: 100 };
   const engine = await lab.engine();
   await engine.importBusybox();
   const sizes: [Size, Size, Size] = [
@@ -61,11 +61,11 @@ async function run(lab: Lab): Promise<Figure[]> {
   return larger.flatMap((size) => figuresOf(size, base));
 }
 
-async function prepare(lab: Lab, name: string, history: Parameters<typeof historyStream>[0]): Promise<Size> {
+async function prepare(lab: Lab, name: string, history: LargeHistory): Promise<Size> {
   lab.tell(`making a repository: ${name}`);
   const server = lab.use(await GitServer.start());
   const path = await server.createRepository('tasks');
-  await fastImport(path, historyStream(history));
+  await makeLarge(path, history);
   const relay = lab.use(await ByteRelay.start(server.port));
   const home = lab.directory.sub(`poller-${name.replaceAll(/\W/g, '-')}`);
   const poller = lab.use(BenchClient.start({ home, url: relay.url(server.url('tasks')) }));
