@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assemble, type Worker } from './agent/assemble.ts';
+import { isWorthALook } from './agent/push-filter.ts';
+import { MIN_WEBHOOK_SECRET_LENGTH } from './config/options.ts';
 import type { Settings } from './config/settings.ts';
 import { isImageAllowed } from './executor/docker/allow-list.ts';
 import { DockerExecutor } from './executor/docker/docker-executor.ts';
@@ -18,6 +20,8 @@ import { findNamespace, type Namespace, namespaceOf } from './ledger/names.ts';
 import { FileOutbox } from './ledger/outbox.ts';
 import type { Retry } from './ledger/publisher.ts';
 import type { Emit } from './observe/events.ts';
+import { hookSecret } from './observe/http/hook-secret.ts';
+import type { PushHook } from './observe/http/push-hook.ts';
 import type { HttpOptions } from './observe/http/server.ts';
 import { withRetry } from './retry.ts';
 import { type Clock, type RandomFraction, type RandomHex, systemRandomFraction, systemRandomHex } from './runtime.ts';
@@ -55,7 +59,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   const lock = await InstanceLock.acquire({ stateDir, nodeId, clock });
   let joined: Worker | null = null;
   // Before the first contact, so that a worker that waits for its repository shows as alive.
-  const http = await startHttp(settings, () => joined, emit);
+  const http = await startHttp(settings, () => joined, { clock, emit });
   const release = async (): Promise<unknown> => Promise.all([http?.close(), lock.release()]);
   try {
     const randomHex: RandomHex = systemRandomHex;
@@ -173,7 +177,7 @@ function retryOf(settings: Settings, clock: Clock, emit: Emit, random: RandomFra
 async function startHttp(
   settings: Settings,
   joined: () => Worker | null,
-  emit: Emit,
+  { clock, emit }: { clock: Clock; emit: Emit },
 ): Promise<{ close: () => Promise<void> } | null> {
   if (settings.httpPort === 0) return null;
   // Loaded when it is used: a box without the pages does not pay for them.
@@ -185,15 +189,40 @@ async function startHttp(
       reasons: () => notReady(joined()),
       details: () => ({ node: settings.nodeId, ...details(joined()) }),
     },
+    hook: pushHook(settings, joined, { clock, emit }),
   };
   try {
     const server = await startHttpServer(options);
-    emit('http.listening', { host: settings.httpHost, port: server.port });
+    emit('http.listening', { host: settings.httpHost, port: server.port, webhook: options.hook !== null });
     return server;
   } catch (error) {
     emit('http.unavailable', { host: settings.httpHost, port: settings.httpPort, err: error });
     return null;
   }
+}
+
+/** Before the worker has joined there is nothing to wake: it begins with a look. */
+function pushHook(
+  settings: Settings,
+  joined: () => Worker | null,
+  parts: { clock: Clock; emit: Emit },
+): PushHook | null {
+  const secret = hookSecret({
+    secret: settings.webhookSecret,
+    file: settings.webhookSecretFile,
+    minLength: MIN_WEBHOOK_SECRET_LENGTH,
+    clock: parts.clock,
+  });
+  if (secret === null) return null;
+  return {
+    secret,
+    concerns: (push) => {
+      const view = joined()?.reader.view;
+      return isWorthALook(push, view && Number.isFinite(view.listedAtMs) ? view : null);
+    },
+    lookNow: () => joined()?.agent.lookNow('webhook'),
+    ...parts,
+  };
 }
 
 /** Before the first contact with the repository there is no worker to ask yet. */
@@ -214,6 +243,7 @@ function details(worker: Worker | null): Record<string, unknown> {
     results_dropped: worker.book.resultsDropped,
     failed_pushes: worker.publisher.failedPushes,
     queued: worker.reader.view.queue.files.size,
+    polling: worker.agent.polling,
     last_health_check: worker.health.lastCheck,
   };
 }

@@ -16,11 +16,13 @@ import type { GridReader } from '../ledger/grid-view.ts';
 import type { Membership } from '../ledger/membership.ts';
 import type { Publisher } from '../ledger/publisher.ts';
 import type { Emit } from '../observe/events.ts';
-import type { Clock } from '../runtime.ts';
+import type { Clock, RandomHex } from '../runtime.ts';
 import type { Cycle } from './cycle.ts';
 import type { Gate } from './gate.ts';
 import type { HealthKeeper } from './health-keeper.ts';
 import { Loop } from './loop.ts';
+import type { NudgeSource } from './nudges.ts';
+import { type Look, Polling } from './polling.ts';
 import { FatalError, type JoinParts, join, rejoin } from './startup.ts';
 import type { TaskRunner } from './task-runner.ts';
 
@@ -33,7 +35,6 @@ const LEAVING_MS = 110_000;
 const HURRIED_STOP_MS = 15_000;
 const HURRIED_PUBLISH_MS = 10_000;
 const HURRIED_GOODBYE_MS = 5_000;
-const MIN_NUDGE_MS = 50;
 /** A clone that is damaged again so soon after it was replaced has another cause than itself. */
 const REBUILD_PAUSE_MS = 60_000;
 const UPKEEP_INTERVAL_MS = 30 * 60_000;
@@ -54,12 +55,17 @@ export interface AgentParts {
   gate: Gate;
   health: HealthKeeper;
   pullIntervalMs: number;
+  /** As long as this only while nothing happens; not above `pullIntervalMs`: never longer than that. */
+  maxPullIntervalMs: number;
   heartbeatIntervalMs: number;
   healthCheckEvery: number;
   shutdownGraceMs: number;
   untilIdle: boolean;
   /** Fields of the closing summary that others know. */
   summary: () => Record<string, unknown>;
+  /** How much has been asked of the host so far. */
+  requests: () => number;
+  randomHex: RandomHex;
   clock: Clock;
   emit: Emit;
 }
@@ -68,14 +74,13 @@ export class Agent {
   readonly #parts: AgentParts;
   readonly #stopRequest = Promise.withResolvers<void>();
   readonly #hurry = new AbortController();
-  readonly #polling: Loop;
+  readonly #polling: Polling;
   readonly #beating: Loop;
   #cycles = 0;
   #damage: GitError | null = null;
   #suspicious = false;
   #rebuiltAtMs = Number.NEGATIVE_INFINITY;
   #maintainedAtMs: number;
-  #nudgeTimer = new AbortController();
   #stopRequested = false;
   #fatal: Error | null = null;
   /** When the worker will be gone, whatever does not answer; monotonic. */
@@ -84,12 +89,16 @@ export class Agent {
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
-    const { clock, emit } = parts;
+    const { clock, emit, randomHex, requests } = parts;
     this.#maintainedAtMs = clock.monotonicMs();
-    this.#polling = new Loop({
+    this.#polling = new Polling({
       intervalMs: parts.pullIntervalMs,
+      maxIntervalMs: parts.maxPullIntervalMs,
       clock,
-      run: (signal) => this.#poll(signal),
+      emit,
+      randomHex,
+      requests,
+      look: (signal) => this.#poll(signal),
       onError: (error) => {
         this.noteFailure(error);
         emit('poll.failed', { err: error });
@@ -97,7 +106,7 @@ export class Agent {
       },
     });
     this.#beating = new Loop({
-      intervalMs: parts.heartbeatIntervalMs,
+      intervalMs: () => parts.heartbeatIntervalMs,
       clock,
       run: () => this.#beat(),
       onError: (error) => {
@@ -115,6 +124,22 @@ export class Agent {
   /** Something may have changed: look now. */
   nudge(): void {
     this.#polling.nudge();
+  }
+
+  /** Somebody outside says so. Harmless in every state: a worker that starts looks anyway, one that leaves does not. */
+  lookNow(source: NudgeSource): void {
+    this.#polling.lookNow(source);
+  }
+
+  /** For people: the pace in force, and how often it was interrupted. */
+  get polling(): Record<string, unknown> {
+    const { maxPullIntervalMs, pullIntervalMs, requests } = this.#parts;
+    return {
+      interval_ms: this.#polling.intervalMs,
+      interval_max_ms: Math.max(pullIntervalMs, maxPullIntervalMs),
+      requests: requests(),
+      nudges: this.#polling.nudges,
+    };
   }
 
   /** Told of every failure of Git: a damaged clone is replaced before the next cycle. */
@@ -186,8 +211,8 @@ export class Agent {
     }
   }
 
-  async #poll(signal: AbortSignal): Promise<void> {
-    const { clock, cycle, emit, health, healthCheckEvery, joinParts, reader, untilIdle } = this.#parts;
+  async #poll(signal: AbortSignal): Promise<Look> {
+    const { cycle, emit, health, healthCheckEvery, joinParts, reader, untilIdle } = this.#parts;
     // The first one was made before joining.
     this.#cycles += 1;
     const full = this.#cycles % healthCheckEvery === 0;
@@ -199,21 +224,11 @@ export class Agent {
       const { namespace } = reader;
       emit('namespace.split', { using: namespace });
       this.#failFor(new Error(`other workers use another namespace of refs than ${namespace}; start this one again`));
-      return;
-    }
-    if (untilIdle && report.open === 0) {
+    } else if (untilIdle && report.open === 0) {
       emit('worker.idle');
       this.requestStop();
-      return;
     }
-    this.#nudgeTimer.abort();
-    if (report.nextLookMs !== null && report.nextLookMs < this.#parts.pullIntervalMs) {
-      this.#nudgeTimer = new AbortController();
-      const { signal: cancelled } = this.#nudgeTimer;
-      void clock.sleep(Math.max(MIN_NUDGE_MS, report.nextLookMs), cancelled).then(() => {
-        if (!cancelled.aborted) this.nudge();
-      });
-    }
+    return report;
   }
 
   async #maintainClone(signal: AbortSignal): Promise<void> {
@@ -282,7 +297,6 @@ export class Agent {
     this.#state = 'draining';
     gate.close('draining', 'this worker is stopping');
     emit('worker.stopping', { running: runner.activeCount });
-    this.#nudgeTimer.abort();
     // A host that accepts and never answers must not hold up the rest.
     this.#leaveByMs = clock.monotonicMs() + this.#parts.shutdownGraceMs + LEAVING_MS;
     await this.#within(PUBLISH_MS, this.#polling.stop(), 0);

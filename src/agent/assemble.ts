@@ -27,6 +27,7 @@ import { StateWriter } from '../ledger/state-writer.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock, RandomHex } from '../runtime.ts';
 import { Agent } from './agent.ts';
+import { CountedRepository } from './counted-repository.ts';
 import { Cycle } from './cycle.ts';
 import { Gate } from './gate.ts';
 import { HealthKeeper } from './health-keeper.ts';
@@ -39,7 +40,7 @@ const RECORD_STAGGER_MS = 3_000;
 const RECORD_REFUSED_BASE_MS = 60_000;
 const RECORD_REFUSED_MAX_MS = 3_600_000;
 const RECORD_LOCKED_MS = 5_000;
-/** An observer reads at its poll interval; twice that without a reading is a gap. Some slack for slow hosts. */
+/** While there is work an observer reads at its poll interval; twice that without a reading is a gap. Some slack for slow hosts. */
 const READ_SLACK_MS = 15_000;
 
 export interface WorkerPorts {
@@ -80,7 +81,8 @@ export interface Worker {
 export function assemble(options: AssembleOptions): Worker {
   const { settings, ports, namespace } = options;
   const { clock, emit, executor, outbox, quota, randomHex } = ports;
-  const repository = new OrderedRepository(ports.repository, clock);
+  const counted = new CountedRepository(ports.repository);
+  const repository = new OrderedRepository(counted, clock);
   const { nodeId } = settings;
   // Aborted at the very end of a shutdown: publishing is what the steps before wait for.
   const publishing = new AbortController();
@@ -189,6 +191,8 @@ export function assemble(options: AssembleOptions): Worker {
     onStateTrouble: (error) => health.stateTrouble(error),
     onSettled: () => agent.nudge(),
   });
+  // Of the set interval, also while this worker looks less often: then nobody has claims that could be taken over, each
+  // longer pause is a gap, and counting begins anew with the look that shows a claim.
   const watch = new DeathWatch(2 * Math.max(settings.pullIntervalMs, settings.heartbeatIntervalMs) + READ_SLACK_MS);
   const recorder = new Recorder({ repository, reader, writer, push, emit });
   const cycle = new Cycle({
@@ -263,6 +267,8 @@ export function assemble(options: AssembleOptions): Worker {
     gate,
     health,
     pullIntervalMs: settings.pullIntervalMs,
+    // Whoever waits for the end of the work wants to know of it soon.
+    maxPullIntervalMs: options.untilIdle ? settings.pullIntervalMs : settings.maxPullIntervalMs,
     heartbeatIntervalMs: settings.heartbeatIntervalMs,
     healthCheckEvery: settings.healthCheckEvery,
     shutdownGraceMs: settings.shutdownGraceMs,
@@ -272,6 +278,8 @@ export function assemble(options: AssembleOptions): Worker {
       task_count_reset_time: quota.resetTimeIso(),
       last_health_check: health.lastCheck?.checkedAt ?? null,
     }),
+    requests: () => counted.requests,
+    randomHex,
     clock,
     emit,
   });

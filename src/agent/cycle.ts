@@ -5,6 +5,7 @@
  * The order matters: what might have been lost is looked at before anything new is taken on, and a claim from nothing is
  * looked at once more after it was won.
  */
+import type { Oid } from '../git/oid.ts';
 import type { ClaimBook, ClaimLoss, HeldClaim } from '../ledger/claims.ts';
 import type { DeathWatch } from '../ledger/death-watch.ts';
 import type { GridReader, GridView } from '../ledger/grid-view.ts';
@@ -54,6 +55,8 @@ export interface CycleReport {
   open: number;
   /** When something falls due by itself (a delay, a recording); null when nothing does. */
   nextLookMs: number | null;
+  /** Nothing is there that this worker could have to do something about, now or if somebody dies; and nothing was new. */
+  quiet: boolean;
 }
 
 const LOSS_EVENTS = {
@@ -66,6 +69,7 @@ const LOSS_EVENTS = {
 export class Cycle {
   readonly #parts: CycleParts;
   #toldAbout = '';
+  #reportedTip: Oid | null = null;
   failedPulls = 0;
 
   constructor(parts: CycleParts) {
@@ -223,7 +227,7 @@ export class Cycle {
       const state = view.nodes.get(id)?.state;
       // Heartbeats of idle nodes are not read: they are taken to be as patient as this one.
       const ttlMs = state?.kind === 'state' ? state.state.ttlMs : nodeTtlMs;
-      return (watch.unchangedMs(id) ?? 0) > ttlMs;
+      return watch.seemsSilentMs(id) > ttlMs;
     });
     const oldestMs = Math.max(0, ...waiting.map(({ oid }) => observations.ageMs(oid, now)));
     const idle = runner.activeCount === 0 && book.held.size === 0 && this.#inWork(view) === 0;
@@ -268,7 +272,27 @@ export class Cycle {
     }
     const nextLookMs = dueMs.length > 0 ? Math.min(...dueMs) : null;
     const open = this.#inWork(view) + unrecorded + runner.activeCount + book.held.size + book.unpublishedCount;
-    return { open, nextLookMs };
+    const quiet = view.tip === this.#reportedTip && unrecorded === 0 && !this.#isBusy(view);
+    this.#reportedTip = view.tip;
+    return { open, nextLookMs, quiet };
+  }
+
+  /** Whether this worker has, or may come to have, something to do. The claims of others count: their nodes may die. */
+  #isBusy(view: GridView): boolean {
+    const { book, clock, nodeLabels, recordingTurn, runner, specs } = this.#parts;
+    if (runner.activeCount + book.held.size + book.unpublishedCount > 0) return true;
+    const refused = recordingTurn.isRefused(clock.monotonicMs());
+    for (const { state } of view.tasks.values()) {
+      // Not read yet. What cannot be read, or is newer, is left alone.
+      if (state === null) return true;
+      if (state.kind === 'state' && !(refused && state.state.state === 'finished')) return true;
+    }
+    for (const [id, file] of view.queue.files) {
+      if (view.tasks.has(id) || view.queue.alreadyRecorded.has(id)) continue;
+      const parsed = specs.get(file);
+      if (!parsed?.ok || parsed.spec.requires.every((label) => nodeLabels.includes(label))) return true;
+    }
+    return false;
   }
 
   /** Once for each new set: what is wrong in the queue and can have no record. */

@@ -7,7 +7,8 @@
 import type { Clock } from '../runtime.ts';
 
 export interface LoopParts {
-  intervalMs: number;
+  /** Asked after each run. */
+  intervalMs: () => number;
   clock: Clock;
   run: (signal: AbortSignal) => Promise<void>;
   onError: (error: unknown) => void;
@@ -52,7 +53,7 @@ export class Loop {
       }
       if (this.#stopping.signal.aborted) return;
       this.#wake = new AbortController();
-      if (!this.#nudged) await clock.sleep(intervalMs, this.#wake.signal);
+      if (!this.#nudged) await clock.sleep(intervalMs(), this.#wake.signal);
     }
   }
 }

@@ -17,6 +17,9 @@ const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 const DAY = 24 * 60 * 60;
 const NODE_TTL_IN_HEARTBEATS = 5;
+const IDLE_PULL_INTERVALS = 6;
+const IDLE_PULL_SECONDS = 60;
+export const MIN_WEBHOOK_SECRET_LENGTH = 8;
 /** Masking a shorter secret would also mask half of every log line. */
 export const MIN_SECRET_LENGTH = 4;
 
@@ -209,6 +212,39 @@ export const OPTIONS = {
     group: 'polling',
     kind: seconds({ min: 0.05, max: DAY }),
     description: 'Time between two looks at the queue.',
+  }),
+  PULL_INTERVAL_MAX: computedSetting(
+    {
+      shown: `${IDLE_PULL_INTERVALS} × PULL_INTERVAL, at most ${IDLE_PULL_SECONDS}`,
+      of: ({ text }) => {
+        const set = Number(text('PULL_INTERVAL'));
+        return String(Math.max(set, Math.min(IDLE_PULL_SECONDS, Math.round(IDLE_PULL_INTERVALS * set * 1000) / 1000)));
+      },
+    },
+    {
+      group: 'polling',
+      kind: seconds({ min: 0, max: DAY }),
+      example: '60',
+      description:
+        'While nothing is queued or in work that time grows, up to this: to at most a tenth of how long it has been quiet. 0, or not above PULL_INTERVAL: it stays the same.',
+    },
+  ),
+  WEBHOOK_SECRET: optionalSetting({
+    group: 'polling',
+    secret: true,
+    kind: text({
+      expects: `one line of at least ${MIN_WEBHOOK_SECRET_LENGTH} characters`,
+      pattern: new RegExp(`^\\S.{${MIN_WEBHOOK_SECRET_LENGTH - 2},}\\S$`),
+      maxLength: 1000,
+    }),
+    description:
+      'The secret that a Git host’s webhook is set up with. With one, a call of /hooks/push on HTTP_PORT makes the worker look at once. Other programs of this user can read an environment: prefer a file.',
+  }),
+  WEBHOOK_SECRET_FILE: optionalSetting({
+    group: 'polling',
+    kind: readableFile(),
+    example: '/etc/dgrid/webhook-secret',
+    description: 'A file with that secret. It may be replaced while the worker runs.',
   }),
   HEARTBEAT_INTERVAL: setting('60', {
     group: 'polling',

@@ -15,6 +15,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     description: 'A machine that has little else to do: polls often, takes many and larger tasks.',
     settings: {
       PULL_INTERVAL: '5',
+      PULL_INTERVAL_MAX: '5',
       MAX_TASKS_PER_HOUR: '500',
       DOCKER_CPUS: '2',
       DOCKER_MEMORY: '1g',
@@ -26,6 +27,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     description: 'A small machine, or one with other work: few and small tasks, and it steps back early.',
     settings: {
       PULL_INTERVAL: '30',
+      PULL_INTERVAL_MAX: '120',
       MAX_TASKS_PER_HOUR: '20',
       DOCKER_CPUS: '0.5',
       DOCKER_MEMORY: '256m',
@@ -34,9 +36,11 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     },
   },
   edge: {
-    description: 'A machine on a thin or costly line: polls once a minute and takes few tasks.',
+    description:
+      'A machine on a thin or costly line: polls once a minute, less often while nothing happens, and takes few tasks.',
     settings: {
       PULL_INTERVAL: '60',
+      PULL_INTERVAL_MAX: '300',
       MAX_TASKS_PER_HOUR: '10',
       DOCKER_CPUS: '1',
       DOCKER_MEMORY: '512m',

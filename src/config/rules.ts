@@ -45,6 +45,20 @@ export const RULES: readonly Rule[] = [
         : 'and GIT_TOKEN_FILE are both set, and it is not clear which one counts: unset one of them',
   },
   {
+    names: ['WEBHOOK_SECRET', 'WEBHOOK_SECRET_FILE'],
+    check: ({ WEBHOOK_SECRET, WEBHOOK_SECRET_FILE }) =>
+      WEBHOOK_SECRET === null || WEBHOOK_SECRET_FILE === null
+        ? null
+        : 'and WEBHOOK_SECRET_FILE are both set, and it is not clear which one counts: unset one of them',
+  },
+  {
+    names: ['HTTP_PORT', 'WEBHOOK_SECRET', 'WEBHOOK_SECRET_FILE'],
+    check: ({ HTTP_PORT, WEBHOOK_SECRET, WEBHOOK_SECRET_FILE }) =>
+      HTTP_PORT !== 0 || (WEBHOOK_SECRET === null && WEBHOOK_SECRET_FILE === null)
+        ? null
+        : 'is 0, so no webhook can be received: set a port, or unset WEBHOOK_SECRET and WEBHOOK_SECRET_FILE',
+  },
+  {
     names: ['DGRID_REPO_PATH', 'DGRID_STATE_DIR'],
     check: ({ DGRID_REPO_PATH, DGRID_STATE_DIR }) =>
       isInside(DGRID_STATE_DIR, DGRID_REPO_PATH)

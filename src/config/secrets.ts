@@ -1,14 +1,18 @@
 /** The secrets that this process knows from its settings and its environment, so that the log can mask them. */
 import { readFileSync } from 'node:fs';
 import type { Environment } from './machine.ts';
-import type { GitSettings } from './settings.ts';
+import type { GitSettings, Settings } from './settings.ts';
 
 const PROXY_VARIABLES = ['HTTPS_PROXY', 'HTTP_PROXY', 'ALL_PROXY'];
 
-export function knownSecrets(git: Pick<GitSettings, 'token' | 'tokenFile'>, env: Environment): string[] {
+export interface SecretSettings extends Pick<Settings, 'webhookSecret' | 'webhookSecretFile'> {
+  git: Pick<GitSettings, 'token' | 'tokenFile'>;
+}
+
+export function knownSecrets({ git, webhookSecret, webhookSecretFile }: SecretSettings, env: Environment): string[] {
   const secrets = new Set<string>();
-  if (git.token !== null) secrets.add(git.token);
-  if (git.tokenFile !== null) secrets.add(contentOf(git.tokenFile));
+  for (const secret of [git.token, webhookSecret]) if (secret !== null) secrets.add(secret);
+  for (const file of [git.tokenFile, webhookSecretFile]) if (file !== null) secrets.add(contentOf(file));
   for (const name of PROXY_VARIABLES.flatMap((upper) => [upper, upper.toLowerCase()])) {
     const value = env[name];
     if (value === undefined || !URL.canParse(value)) continue;

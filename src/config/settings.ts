@@ -66,6 +66,11 @@ export interface Settings {
   nodeLabels: readonly string[];
   useSmartPolling: boolean;
   pullIntervalMs: number;
+  /** While nothing happens; not above `pullIntervalMs`: the pace stays the same. */
+  maxPullIntervalMs: number;
+  /** One of the two at most; without one no webhook is served. */
+  webhookSecret: string | null;
+  webhookSecretFile: string | null;
   heartbeatIntervalMs: number;
   nodeTtlMs: number;
   shutdownGraceMs: number;

@@ -305,6 +305,8 @@ export class ClaimBook {
     };
     this.#parts.reader.remember(written.commit, written.state);
     this.#unpublished.set(entry.swap.to, entry);
+    // Before it is durable nobody else may send it.
+    this.#publishing.add(entry.swap.to);
     let durable = true;
     try {
       await this.#parts.outbox.add(entry, this.#parts.writer.format);
@@ -313,9 +315,9 @@ export class ClaimBook {
       durable = false;
       this.#parts.emit('outbox.failed', { task: claim.taskId, err: error });
     }
-    if (durable) await onDurable();
-    else this.#heldBack.set(entry.swap.to, onDurable);
-    return this.#publish(entry);
+    if (!durable) this.#heldBack.set(entry.swap.to, onDurable);
+    const [outcome] = await Promise.all([this.#publish(entry), durable ? onDurable() : undefined]);
+    return outcome;
   }
 
   /** Loads what an earlier run left and answers the tasks concerned: their claims need no adoption. */

@@ -15,9 +15,12 @@ export interface Reading {
   answeredAtMs: number;
 }
 
-interface Watched {
+interface Sight {
   oid: Oid;
   sinceMs: number;
+}
+
+interface Watched extends Sight {
   reads: number;
 }
 
@@ -25,6 +28,8 @@ export class DeathWatch {
   readonly #maxGapMs: number;
   #lastReadMs: number | null = null;
   #watched = new Map<NodeId, Watched>();
+  /** The same without regard to gaps. It proves nothing. */
+  #sights = new Map<NodeId, Sight>();
 
   /** @param maxGapMs twice the interval at which this observer reads. */
   constructor(maxGapMs: number) {
@@ -40,12 +45,16 @@ export class DeathWatch {
     const forget = gap > this.#maxGapMs;
     this.#lastReadMs = listedAtMs;
     const next = new Map<NodeId, Watched>();
+    const sights = new Map<NodeId, Sight>();
     for (const [id, oid] of nodes) {
       const before = forget ? undefined : this.#watched.get(id);
       const fresh = { oid, sinceMs: answeredAtMs, reads: 1 };
       next.set(id, before?.oid === oid ? { ...before, reads: before.reads + 1 } : fresh);
+      const sight = this.#sights.get(id);
+      sights.set(id, sight?.oid === oid ? sight : { oid, sinceMs: answeredAtMs });
     }
     this.#watched = next;
+    this.#sights = sights;
   }
 
   /**
@@ -66,5 +75,14 @@ export class DeathWatch {
   unchangedMs(id: NodeId): number | null {
     const watched = this.#watched.get(id);
     return watched && this.#lastReadMs !== null ? this.#lastReadMs - watched.sinceMs : null;
+  }
+
+  /**
+   * How long the node has shown the same sign of life, whatever this observer missed in between: a guess that it will do
+   * nothing, good enough for an order of precedence, and for nothing else.
+   */
+  seemsSilentMs(id: NodeId): number {
+    const sight = this.#sights.get(id);
+    return sight && this.#lastReadMs !== null ? this.#lastReadMs - sight.sinceMs : 0;
   }
 }

@@ -5,8 +5,10 @@
  * An entry is the swap itself with its objects, so that after a crash the very same object is sent again and recognised
  * as ours if it had arrived after all.
  *
- * Entry file: one line of JSON (`EntryHeader`), then the objects' contents one after the other. Every content is checked
- * against its object id when read. Written as temporary file, fsync, rename, fsync of the directory.
+ * A file holds the entries that gathered while the one before it was written, one after the other: for each a line of JSON
+ * (`EntryHeader`), then its objects' contents, which are checked against their ids when read. Written as temporary file,
+ * fsync, rename, fsync of the directory; removed when all of its entries are. So many results at a time cost the disk as
+ * little as one, and an entry that was settled may come back with its neighbours: sent again, it is found settled.
  */
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,6 +19,9 @@ import { type DurableStep, durably, type StepParts } from '../steps.ts';
 import { isTaskId, type TaskId } from '../task/id.ts';
 
 const OUTBOX_FORMAT = 1;
+/** Of one file. */
+const MAX_BATCH_ENTRIES = 500;
+const MAX_BATCH_BYTES = 32 * 1024 * 1024;
 
 export interface OutboxEntry {
   taskId: TaskId;
@@ -44,9 +49,24 @@ export interface Outbox {
   load(): Promise<OutboxEntry[]>;
 }
 
+interface Waiting {
+  entry: OutboxEntry;
+  bytes: Buffer;
+  done: PromiseWithResolvers<void>;
+}
+
+interface BatchFile {
+  path: string;
+  /** Entries in it that are still needed, by the object that their swap brings. */
+  open: Set<Oid>;
+}
+
 export class FileOutbox implements Outbox {
   readonly #dir: string;
   readonly #parts: StepParts;
+  readonly #waiting: Waiting[] = [];
+  readonly #files = new Map<Oid, BatchFile>();
+  #writing = false;
 
   constructor(dir: string, parts: StepParts) {
     this.#dir = dir;
@@ -54,35 +74,70 @@ export class FileOutbox implements Outbox {
   }
 
   async add(entry: OutboxEntry, format: ObjectFormat): Promise<void> {
-    const header: EntryHeader = {
-      format: OUTBOX_FORMAT,
-      task_id: entry.taskId,
-      ref: entry.swap.ref,
-      from: entry.swap.from,
-      to: entry.swap.to,
-      object_format: format,
-      objects: entry.objects.map(({ type, oid, content }) => ({ type, oid, bytes: content.length })),
+    const done = Promise.withResolvers<void>();
+    this.#waiting.push({ entry, bytes: encodeEntry(entry, format), done });
+    if (!this.#writing) void this.#writeAll();
+    await done.promise;
+  }
+
+  async #writeAll(): Promise<void> {
+    this.#writing = true;
+    while (this.#waiting.length > 0) {
+      const batch = this.#takeBatch();
+      if (batch.length === 1 || !(await this.#tryWrite(batch))) for (const one of batch) await this.#writeAlone(one);
+    }
+    this.#writing = false;
+  }
+
+  #takeBatch(): Waiting[] {
+    let bytes = 0;
+    const fits = (one: Waiting, at: number): boolean => {
+      bytes += one.bytes.length;
+      return at === 0 || (at < MAX_BATCH_ENTRIES && bytes <= MAX_BATCH_BYTES);
     };
-    const path = this.#path(entry);
-    const temporary = `${path}.new`;
-    const step = (name: DurableStep, action: () => Promise<void>): Promise<void> =>
-      durably(this.#parts, name, { task: entry.taskId }, action);
+    const end = this.#waiting.findIndex((one, at) => !fits(one, at));
+    return this.#waiting.splice(0, end < 0 ? this.#waiting.length : end);
+  }
+
+  /** @returns false when it failed: for one of them there may be room all the same. */
+  async #tryWrite(batch: readonly Waiting[]): Promise<boolean> {
     try {
-      await step('outbox.write', () => this.#write(temporary, header, entry));
+      await this.#write(batch);
+    } catch {
+      return false;
+    }
+    for (const { done } of batch) done.resolve();
+    return true;
+  }
+
+  async #writeAlone(one: Waiting): Promise<void> {
+    await this.#write([one]).then(one.done.resolve, one.done.reject);
+  }
+
+  async #write(batch: readonly Waiting[]): Promise<void> {
+    const [first] = batch as [Waiting];
+    const path = join(this.#dir, `${first.entry.taskId}.${first.entry.swap.to}.result`);
+    const temporary = `${path}.new`;
+    const tasks = batch.map(({ entry }) => entry.taskId);
+    const step = (name: DurableStep, action: () => Promise<void>): Promise<void> =>
+      durably(this.#parts, name, { tasks }, action);
+    try {
+      await step('outbox.write', () => this.#writeFile(temporary, batch));
       await step('outbox.rename', () => rename(temporary, path));
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
     }
     await step('outbox.sync', () => syncDirectory(this.#dir));
+    const file: BatchFile = { path, open: new Set(batch.map(({ entry }) => entry.swap.to)) };
+    for (const to of file.open) this.#files.set(to, file);
   }
 
-  async #write(path: string, header: EntryHeader, entry: OutboxEntry): Promise<void> {
+  async #writeFile(path: string, batch: readonly Waiting[]): Promise<void> {
     await mkdir(this.#dir, { recursive: true });
     const file = await open(path, 'w', 0o600);
     try {
-      await file.writeFile(`${JSON.stringify(header)}\n`);
-      for (const { content } of entry.objects) await file.writeFile(content);
+      await file.writeFile(Buffer.concat(batch.map(({ bytes }) => bytes)));
       await file.sync();
     } finally {
       await file.close();
@@ -90,11 +145,20 @@ export class FileOutbox implements Outbox {
   }
 
   async remove(entry: Pick<OutboxEntry, 'taskId' | 'swap'>): Promise<void> {
-    const task = { task: entry.taskId };
-    await durably(this.#parts, 'outbox.remove', task, () => rm(this.#path(entry), { force: true }));
+    const { to } = entry.swap;
+    const file = this.#files.get(to);
+    if (!file) return;
+    if (file.open.size > 1 || !file.open.has(to)) {
+      file.open.delete(to);
+      this.#files.delete(to);
+      return;
+    }
+    // The last one of its file, which stays in the book until the file is gone.
+    await durably(this.#parts, 'outbox.remove', { task: entry.taskId }, () => rm(file.path, { force: true }));
+    this.#files.delete(to);
   }
 
-  /** A damaged entry is set aside and told, not thrown away. */
+  /** A damaged file is set aside and told, not thrown away; what stands before the damage counts. */
   async load(): Promise<OutboxEntry[]> {
     const entries: OutboxEntry[] = [];
     for (const name of await listOrNone(this.#dir)) {
@@ -105,28 +169,51 @@ export class FileOutbox implements Outbox {
         continue;
       }
       if (!name.endsWith('.result')) continue;
-      try {
-        entries.push(decodeEntry(await readFile(path)));
-      } catch (error) {
+      const { found, error } = decodeEntries(await readFile(path));
+      entries.push(...found);
+      if (error) {
         await durably(this.#parts, 'outbox.set-aside', { path }, () => rename(path, `${path}.damaged`));
         this.#parts.emit('outbox.damaged', { path: `${path}.damaged`, err: error });
+      } else {
+        const file: BatchFile = { path, open: new Set(found.map(({ swap }) => swap.to)) };
+        for (const to of file.open) this.#files.set(to, file);
       }
     }
     return entries;
   }
-
-  async count(): Promise<number> {
-    return (await listOrNone(this.#dir)).filter((name) => name.endsWith('.result')).length;
-  }
-
-  #path(entry: Pick<OutboxEntry, 'taskId' | 'swap'>): string {
-    return join(this.#dir, `${entry.taskId}.${entry.swap.to}.result`);
-  }
 }
 
-function decodeEntry(bytes: Buffer): OutboxEntry {
-  const end = bytes.indexOf('\n');
-  const header = JSON.parse(bytes.toString('utf8', 0, Math.max(end, 0))) as EntryHeader;
+function encodeEntry(entry: OutboxEntry, format: ObjectFormat): Buffer {
+  const header: EntryHeader = {
+    format: OUTBOX_FORMAT,
+    task_id: entry.taskId,
+    ref: entry.swap.ref,
+    from: entry.swap.from,
+    to: entry.swap.to,
+    object_format: format,
+    objects: entry.objects.map(({ type, oid, content }) => ({ type, oid, bytes: content.length })),
+  };
+  return Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), ...entry.objects.map(({ content }) => content)]);
+}
+
+function decodeEntries(bytes: Buffer): { found: OutboxEntry[]; error: Error | null } {
+  const found: OutboxEntry[] = [];
+  try {
+    let at = 0;
+    do {
+      const { entry, next } = decodeEntry(bytes, at);
+      found.push(entry);
+      at = next;
+    } while (at < bytes.length);
+  } catch (error) {
+    return { found, error: error as Error };
+  }
+  return { found, error: null };
+}
+
+function decodeEntry(bytes: Buffer, start: number): { entry: OutboxEntry; next: number } {
+  const end = bytes.indexOf('\n', start);
+  const header = JSON.parse(bytes.toString('utf8', start, Math.max(end, start))) as EntryHeader;
   if (header.format !== OUTBOX_FORMAT) throw new Error(`format ${header.format} is not known`);
   if (!isTaskId(header.task_id) || !isOid(header.from) || !isOid(header.to)) throw new Error('malformed header');
   let at = end + 1;
@@ -136,12 +223,9 @@ function decodeEntry(bytes: Buffer): OutboxEntry {
     if (object.oid !== oid) throw new Error(`object ${oid} is damaged`);
     return object;
   });
-  if (at !== bytes.length) throw new Error('wrong length');
-  return {
-    taskId: header.task_id,
-    swap: { ref: header.ref as RefName, from: header.from, to: header.to },
-    objects,
-  };
+  if (at > bytes.length) throw new Error('wrong length');
+  const swap = { ref: header.ref as RefName, from: header.from, to: header.to };
+  return { entry: { taskId: header.task_id, swap, objects }, next: at };
 }
 
 async function listOrNone(dir: string): Promise<string[]> {

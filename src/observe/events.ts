@@ -20,6 +20,7 @@ export const EVENTS = {
   'worker.failed': { level: 'error', message: 'Worker failed' },
   'http.listening': { level: 'info', message: 'Health pages ready' },
   'http.unavailable': { level: 'warn', message: 'Health pages cannot be served, working without them' },
+  'hook.refused': { level: 'warn', message: 'Webhook calls refused' },
   'worker.summary': { level: 'info', message: 'Health summary' },
 
   'clone.started': { level: 'info', message: 'Cloning repository' },
@@ -28,6 +29,8 @@ export const EVENTS = {
   'clone.damaged': { level: 'warn', message: 'Local clone is damaged, replacing it' },
   'poll.skipped': { level: 'info', message: 'Skipping pull - repository already up-to-date' },
   'poll.pulling': { level: 'info', message: 'Pulling new commits' },
+  'poll.pace': { level: 'info', message: 'Polling pace' },
+  'poll.nudged': { level: 'debug', message: 'Asked to look at once' },
   'poll.failed': { level: 'warn', message: 'Poll failed' },
   'git.retry': { level: 'warn', message: 'Git operation failed, trying again' },
   'transport.fallback': { level: 'warn', message: 'Host or machine needs the git command, using it' },

@@ -2,11 +2,11 @@
  * An engine that accepts calls and never answers: by a socket in front of it that swallows everything, and by a daemon that
  * is stopped. The worker goes on with what needs no engine, and what its tasks did meanwhile counts when it is back.
  */
-import { createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LABEL } from '../../src/executor/docker/labels.ts';
 import { PrivateEngine } from '../support/engine.ts';
 import { EngineProxy } from '../support/engine-proxy.ts';
+import { freePort } from '../support/free-port.ts';
 import { git } from '../support/git.ts';
 import { GitServer } from '../support/git-server.ts';
 import { mustBeRight } from '../support/must-be-right.ts';
@@ -50,14 +50,6 @@ afterAll(async () => {
       `leaving took ${leavingMs.map((ms) => (ms / 1000).toFixed(1)).join(', ')} s, 0 containers left`,
   );
 });
-
-async function freePort(): Promise<number> {
-  const listener = createServer();
-  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
-  const { port } = listener.address() as { port: number };
-  await new Promise<void>((resolve) => listener.close(() => resolve()));
-  return port;
-}
 
 function startWorker(name: string, dockerHost: string, env: Record<string, string> = {}): WorkerProcess {
   return WorkerProcess.start({

@@ -26,7 +26,7 @@ describe('simulated grids', () => {
     expect(failures.map(({ seed, violations }) => ({ seed, violations }))).toEqual([]);
     expect(report.seeds).toBe(SEEDS);
     // The trouble was real: otherwise a silent simulation would pass.
-    for (const figure of ['takeovers', 'fencings', 'lateResultsRejected', 'startedMoreThanOnce'] as const) {
+    for (const figure of ['takeovers', 'fencings', 'lateResultsRejected', 'startedMoreThanOnce', 'asleep'] as const) {
       expect(report[figure], figure).toBeGreaterThan(SEEDS / 1_000);
     }
   });

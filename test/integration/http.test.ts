@@ -5,6 +5,7 @@ async function serve(source: Partial<HealthSource> = {}): Promise<string> {
   const server = await startHttpServer({
     host: '127.0.0.1',
     port: 0,
+    hook: null,
     source: { reasons: () => [], details: () => ({ node: 'pi' }), ...source },
   });
   onTestFinished(() => server.close());
@@ -40,6 +41,6 @@ describe('health over HTTP', () => {
     const base = await serve();
     const port = Number(new URL(base).port);
     const source: HealthSource = { reasons: () => [], details: () => ({}) };
-    await expect(startHttpServer({ host: '127.0.0.1', port, source })).rejects.toThrow(/EADDRINUSE/);
+    await expect(startHttpServer({ host: '127.0.0.1', port, hook: null, source })).rejects.toThrow(/EADDRINUSE/);
   });
 });

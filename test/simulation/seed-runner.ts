@@ -20,6 +20,8 @@ export interface SeedReport {
   fencings: number;
   lateResultsRejected: number;
   slowestRestMs: number;
+  /** Runs in which a worker read so rarely that each reading came after a gap. */
+  asleep: number;
 }
 
 export interface SeedTask {
@@ -60,6 +62,7 @@ export async function runSeeds(
     takeovers: sum('takeovers'),
     fencings: sum('fencings'),
     lateResultsRejected: sum('lateResultsRejected'),
+    asleep: sum('asleep'),
     slowestRestMs: Math.max(...parts.map(({ slowestRestMs }) => slowestRestMs)),
   };
 }

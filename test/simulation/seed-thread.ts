@@ -1,6 +1,7 @@
 /** A thread of the seed runner: every so-maniest seed of a range. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { SeedReport, SeedTask } from './seed-runner.ts';
+import { MAX_READING_GAP_MS } from './sim-machine.ts';
 import { simulate } from './simulation.ts';
 
 const PROGRESS_EVERY = 50;
@@ -18,6 +19,7 @@ const report: SeedReport = {
   fencings: 0,
   lateResultsRejected: 0,
   slowestRestMs: 0,
+  asleep: 0,
 };
 let current = task.from;
 process.on('unhandledRejection', (error) => {
@@ -33,6 +35,7 @@ for (let seed = task.from; seed < task.until; seed += task.step) {
   report.takeovers += outcome.figures.takeovers;
   report.fencings += outcome.figures.fencings;
   report.lateResultsRejected += outcome.figures.lateResultsRejected;
+  if (outcome.slowestPaceMs > MAX_READING_GAP_MS) report.asleep += 1;
   report.slowestRestMs = Math.max(report.slowestRestMs, outcome.settledAfterMs ?? 0);
   if (outcome.violations.length > 0) report.failures.push(outcome);
   if (report.failures.length >= task.maxFailures) break;

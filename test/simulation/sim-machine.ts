@@ -19,6 +19,8 @@ const RETRY_DELAYS_MS = [0, 1_000, 2_000];
 const PULL_INTERVAL_MS = 4_000;
 const HEARTBEAT_INTERVAL_MS = 5_000;
 export const NODE_TTL_MS = 25_000;
+/** As a worker with these intervals has it: after a longer pause between readings it counts anew. */
+export const MAX_READING_GAP_MS = 2 * HEARTBEAT_INTERVAL_MS + 15_000;
 
 export interface MachineParts {
   name: string;
@@ -27,6 +29,8 @@ export interface MachineParts {
   remote: SimRemote;
   network: SimNetwork;
   random: SeededRandom;
+  /** 0: it always looks at the set interval. */
+  maxPullIntervalMs: number;
   onStart: ConstructorParameters<typeof SimEngine>[1];
   /** A node concluded something, or told something. */
   onEvent: (machine: SimMachine, ...event: Parameters<Emit>) => void;
@@ -68,6 +72,7 @@ export class SimMachine {
     const emit: Emit = (name, fields = {}) => onEvent(this, name, fields);
     const settings = testSettings('/nowhere', this.nodeId, {
       pullIntervalMs: PULL_INTERVAL_MS,
+      maxPullIntervalMs: this.#parts.maxPullIntervalMs,
       heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS,
       nodeTtlMs: NODE_TTL_MS,
       shutdownGraceMs: 10_000,
@@ -128,6 +133,11 @@ export class SimMachine {
   /** SIGTERM. */
   stop(): void {
     this.life?.deliver(() => this.worker?.agent.requestStop());
+  }
+
+  /** Somebody calls its webhook. */
+  nudge(): void {
+    this.life?.deliver(() => this.worker?.agent.lookNow('webhook'));
   }
 
   get unpublished(): number {

@@ -25,6 +25,12 @@ const DAY_MS = 86_400_000;
 /** After the trouble, everything must come to rest within this time. */
 const PEACE_LIMIT_MS = 30 * NODE_TTL_MS;
 const CLOCK_DRIFT = 0.04;
+/** Of the runs, so many begin with a time in which nothing happens, and the workers come to look ever less often. */
+const SLEEPY_SHARE = 0.2;
+const MAX_SLEEP_MS = 1_500_000;
+/** Below and above the longest pause between readings that a death may be concluded over. */
+const MAX_PULL_INTERVALS_MS = [10_000, 20_000, 40_000, 120_000];
+const SLEEPY_SALT = 0x51ee9;
 
 export interface SimulationOutcome {
   seed: number;
@@ -32,6 +38,8 @@ export interface SimulationOutcome {
   figures: Figures;
   /** How long it took to come to rest after the trouble; null when it never did. */
   settledAfterMs: number | null;
+  /** The longest interval at which a worker looked. */
+  slowestPaceMs: number;
   events: number;
   /** Equal for equal runs. */
   digest: string;
@@ -62,11 +70,19 @@ class Simulation {
   #judgedAt = -1;
   #atRest = false;
   #lateReadings = false;
+  /** Its own chance, so that the other runs of a seed stay what they were. 0: no sleep, and always the set interval. */
+  readonly #sleepMs: number;
+  readonly #maxPullIntervalMs: number;
+  #slowestPaceMs = 0;
 
   constructor(seed: number, tell: (line: string) => void) {
     this.#seed = seed;
     this.#random = new SeededRandom(seed);
     this.#tell = tell;
+    const sleepy = new SeededRandom(seed ^ SLEEPY_SALT);
+    const sleeps = sleepy.chance(SLEEPY_SHARE);
+    this.#sleepMs = sleeps ? sleepy.between(0, MAX_SLEEP_MS) : 0;
+    this.#maxPullIntervalMs = sleeps ? sleepy.pick(MAX_PULL_INTERVALS_MS) : 0;
     this.#network = {
       faults: NO_FAULTS,
       isCut: (machine) => {
@@ -88,16 +104,19 @@ class Simulation {
   async run(): Promise<SimulationOutcome> {
     const random = this.#random;
     this.#buildMachines();
+    await this.#timeline.run(this.#sleepMs, () => false);
     this.#network.faults = drawFaults(random);
     this.#lateReadings = this.#network.faults.stale > 0;
     await this.#person.queue(1 + random.below(4));
     const troubleMs = random.between(20_000, 100_000);
+    const peaceAtMs = this.#timeline.nowMs + troubleMs;
     for (const machine of this.#machines) this.#plan(machine, troubleMs);
     this.#planPeople(troubleMs);
-    await this.#timeline.run(troubleMs, () => false);
+    if (this.#sleepMs > 0) this.#planNudges(troubleMs);
+    await this.#timeline.run(peaceAtMs, () => false);
     this.#makePeace();
-    const settled = await this.#timeline.run(troubleMs + PEACE_LIMIT_MS, () => this.#isAtRest());
-    const settledAfterMs = settled ? this.#timeline.nowMs - troubleMs : null;
+    const settled = await this.#timeline.run(peaceAtMs + PEACE_LIMIT_MS, () => this.#isAtRest());
+    const settledAfterMs = settled ? this.#timeline.nowMs - peaceAtMs : null;
     const lateReadings = this.#lateReadings;
     const history: History = {
       format: 'sha1',
@@ -121,6 +140,7 @@ class Simulation {
       violations: [...this.#bugs, ...violations],
       figures,
       settledAfterMs,
+      slowestPaceMs: this.#slowestPaceMs,
       events: this.#timeline.eventsRun,
       digest: this.#digest(),
     };
@@ -140,6 +160,7 @@ class Simulation {
         remote: this.#remote,
         network: this.#network,
         random,
+        maxPullIntervalMs: this.#maxPullIntervalMs,
         onStart: this.#onStart,
         onEvent: (from, name, fields) => this.#onEvent(from.nodeId, name, fields),
         onSend: this.#onSend,
@@ -181,7 +202,7 @@ class Simulation {
     often(0.3, () => machine.life?.pause(random.between(100, 3 * NODE_TTL_MS), random.pick(['stopped', 'suspended'])));
     often(0.2, () => machine.life?.jumpWall(random.pick([-DAY_MS, DAY_MS])));
     if (random.chance(0.3)) {
-      const fromMs = random.between(0, troubleMs);
+      const fromMs = this.#timeline.nowMs + random.between(0, troubleMs);
       this.#cuts.set(machine.name, { fromMs, untilMs: fromMs + random.between(1_000, 3 * NODE_TTL_MS) });
     }
   }
@@ -194,6 +215,14 @@ class Simulation {
       });
     }
     if (random.chance(0.2)) this.#timeline.after(random.between(0, troubleMs), () => this.#remote.prune());
+  }
+
+  /** Webhooks: some machines are told of what happens, now and then, and some at moments when nothing does. */
+  #planNudges(troubleMs: number): void {
+    const random = this.#random;
+    for (const machine of this.#machines) {
+      while (random.chance(0.6)) this.#timeline.after(random.between(0, troubleMs), () => machine.nudge());
+    }
   }
 
   #makePeace(): void {
@@ -266,6 +295,9 @@ class Simulation {
 
   #onEvent(node: string, name: EventName, fields: EventFields = {}): void {
     this.#tell(`${this.#timeline.nowMs} ${node} ${name} ${JSON.stringify(fields, printable)}`);
+    if (name === 'poll.pace') {
+      this.#slowestPaceMs = Math.max(this.#slowestPaceMs, fields['interval_ms'] as number);
+    }
     if (name !== 'swap.settled') return;
     const swap = fields as unknown as { ref: RefName; from: Oid | null; to: Oid | null; outcome: SwapTry['outcome'] };
     const { ref, from, to, outcome } = swap;

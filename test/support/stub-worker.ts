@@ -20,6 +20,8 @@ const { settings } = loaded;
 const stopRequested = new AbortController();
 let requestStop = (): void => stopRequested.abort();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => requestStop());
+let lookNow = (): void => undefined;
+process.on('SIGUSR2', () => lookNow());
 const log = await openLog(settings, {
   clock: systemClock,
   secrets: [],
@@ -37,6 +39,7 @@ const { worker, done } = await startWorker({
   executor: new StubExecutor(new StubEngine(systemClock)),
 });
 requestStop = () => worker.agent.requestStop();
+lookNow = () => worker.agent.lookNow('signal');
 if (stopRequested.signal.aborted) requestStop();
 await done;
 await log.close();

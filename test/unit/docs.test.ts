@@ -45,8 +45,9 @@ describe.each(PAGES.map((page) => [page.path, page] as const))('%s', (path, page
   });
 });
 
-/** Of Git, Node.js, npm, the system, and our own tests. */
+/** Of Git, Git hosts, Node.js, npm, the system, and our own tests. */
 const FOREIGN_VARIABLES = [
+  'ALLOWED_HOST_LIST',
   'DGRID_FAULT_SCALE',
   'GIT_AUTHOR_EMAIL',
   'GIT_AUTHOR_NAME',

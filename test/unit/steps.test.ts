@@ -64,6 +64,7 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
   // Passes on what the publisher sends.
   'ledger/ordered-repository.ts': { swapRefs: 1 },
   'git/http-repository.ts': { swapRefs: 1 },
+  'agent/counted-repository.ts': { swapRefs: 1 },
   // One `rm` takes back what `add` could not finish, which a crash leaves for `load` to discard.
   'ledger/outbox.ts': { mkdir: 1, open: 2, rename: 2, rm: 3 },
   // Attaching and waiting are asked for with POST too, and change nothing.

@@ -28,7 +28,7 @@ export function addDoctorCommand(program: Command, cli: Cli): void {
       { ...settings, logFile: null, logLevel: settings.logLevel === 'info' ? 'error' : settings.logLevel },
       {
         clock: cli.clock,
-        secrets: knownSecrets(settings.git, cli.env),
+        secrets: knownSecrets(settings, cli.env),
         console: { fd: 2, isTerminal: cli.stderr.isTTY === true, colour: cli.env['NO_COLOR'] === undefined },
       },
     );

@@ -18,7 +18,7 @@ export function addStartCommand(program: Command, cli: Cli): void {
     description:
       'Claims tasks from the repository, runs them in containers and pushes the results back, until it is stopped.\n' +
       'The first SIGTERM or SIGINT lets running tasks finish within SHUTDOWN_GRACE_SECONDS and hands back the rest; a\n' +
-      'second one stops the containers at once. Both ways nothing is lost.',
+      'second one stops the containers at once. Both ways nothing is lost. SIGUSR2 makes it look for tasks at once.',
     examples: [
       'dgrid-worker start --profile edge',
       'DGRID_REPO_URL=https://git.example.org/team/tasks.git dgrid-worker start --until-idle',
@@ -35,10 +35,14 @@ export function addStartCommand(program: Command, cli: Cli): void {
     const onSignal = (): void => requestStop();
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    // Taken from the beginning, since it would end the process otherwise. A worker that starts looks anyway.
+    let lookNow = (): void => undefined;
+    const onLookSignal = (): void => lookNow();
+    process.on('SIGUSR2', onLookSignal);
     const version = packageVersion();
     const log = await openLog(settings, {
       clock: cli.clock,
-      secrets: knownSecrets(settings.git, cli.env),
+      secrets: knownSecrets(settings, cli.env),
       console: {
         // With --json the document has standard output for itself.
         fd: json ? 2 : 1,
@@ -60,6 +64,7 @@ export function addStartCommand(program: Command, cli: Cli): void {
         signal: stopRequested.signal,
       });
       requestStop = () => worker.agent.requestStop();
+      lookNow = () => worker.agent.lookNow('signal');
       if (stopRequested.signal.aborted) requestStop();
       await done;
       cli.output(json).document({
@@ -77,6 +82,7 @@ export function addStartCommand(program: Command, cli: Cli): void {
     } finally {
       process.off('SIGTERM', onSignal);
       process.off('SIGINT', onSignal);
+      process.off('SIGUSR2', onLookSignal);
       await log.close();
     }
   });

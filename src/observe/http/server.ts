@@ -1,9 +1,11 @@
 /**
- * What the worker tells over HTTP: whether it lives, whether it would take a task, and how it is.
+ * What the worker tells over HTTP: whether it lives, whether it would take a task, and how it is; and, where a secret is
+ * set, what it is told of pushes.
  *
- * Bounds: no request body is read, answers are small, connections are few and short.
+ * Bounds: no request body is read but the webhook's, answers are small, connections are few and short.
  */
 import fastify, { type FastifyInstance } from 'fastify';
+import { addPushHook, type HookCounts, type PushHook } from './push-hook.ts';
 
 /** What the pages show; everything is asked for at each request. */
 export interface HealthSource {
@@ -12,10 +14,17 @@ export interface HealthSource {
   details: () => Record<string, unknown>;
 }
 
+export interface HttpServer {
+  port: number;
+  close: () => Promise<void>;
+}
+
 export interface HttpOptions {
   host: string;
   port: number;
   source: HealthSource;
+  /** null: there is no webhook. */
+  hook: PushHook | null;
 }
 
 const MAX_CONNECTIONS = 64;
@@ -23,7 +32,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const MAX_BODY_BYTES = 1024;
 
 /** @throws the system's error when the address can't be listened on. */
-export async function startHttpServer(options: HttpOptions): Promise<{ port: number; close: () => Promise<void> }> {
+export async function startHttpServer(options: HttpOptions): Promise<HttpServer> {
   const server = fastify({
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -31,7 +40,8 @@ export async function startHttpServer(options: HttpOptions): Promise<{ port: num
     forceCloseConnections: true,
   });
   server.server.maxConnections = MAX_CONNECTIONS;
-  addRoutes(server, options.source);
+  const hookCounts = options.hook && addPushHook(server, options.hook);
+  addRoutes(server, options.source, hookCounts);
   await server.listen({ host: options.host, port: options.port });
   const address = server.server.address();
   return {
@@ -40,12 +50,16 @@ export async function startHttpServer(options: HttpOptions): Promise<{ port: num
   };
 }
 
-function addRoutes(server: FastifyInstance, source: HealthSource): void {
+function addRoutes(server: FastifyInstance, source: HealthSource, hookCounts: (() => HookCounts) | null): void {
   server.get('/livez', async () => ({ status: 'alive' }));
   server.get('/readyz', async (_request, reply) => {
     const reasons = source.reasons();
     if (reasons.length > 0) void reply.code(503);
     return { status: reasons.length === 0 ? 'ready' : 'not ready', reasons };
   });
-  server.get('/health', async () => ({ ...source.details(), paused: source.reasons() }));
+  server.get('/health', async () => ({
+    ...source.details(),
+    ...(hookCounts ? { webhook: hookCounts() } : {}),
+    paused: source.reasons(),
+  }));
 }

@@ -53,6 +53,9 @@ describe('defaults', () => {
       stateDir: '/home/me/.local/state/dgrid',
       repoPath: '/home/me/.local/state/dgrid/repository.git',
       pullIntervalMs: 10_000,
+      maxPullIntervalMs: 60_000,
+      webhookSecret: null,
+      webhookSecretFile: null,
       heartbeatIntervalMs: 60_000,
       nodeTtlMs: 300_000,
       maxParallelTasks: 1,
@@ -101,6 +104,13 @@ describe('defaults', () => {
     expect(all.git.userEmail).toBe('worker+a@d-grid.local');
     expect(all.docker.allowedImages).toEqual(['alpine:3']);
     expect(all.repoPath).toBe(join(cwd, 'state', 'repository.git'));
+  });
+
+  test('of the longest polling interval: six of the set ones, a minute at most, and never less than one', () => {
+    const seconds = (PULL_INTERVAL: string): number => settings({ PULL_INTERVAL }).maxPullIntervalMs / 1000;
+    expect(['0.1', '2', '10', '45', '300'].map(seconds)).toEqual([0.6, 12, 60, 60, 300]);
+    expect(settings({ PULL_INTERVAL_MAX: '0' }).maxPullIntervalMs).toBe(0);
+    expect(settings({ DGRID_PROFILE: 'edge' }).maxPullIntervalMs).toBe(300_000);
   });
 
   test('of the state directory', () => {
@@ -301,6 +311,19 @@ describe('rules', () => {
   });
 });
 
+describe('webhook', () => {
+  test('has one secret, long enough, and a port to come in by', () => {
+    writeFileSync(join(cwd, 'hook'), 'from a file\n');
+    const both = { WEBHOOK_SECRET: 'It is a secret', WEBHOOK_SECRET_FILE: 'hook' };
+    expect(settings({ WEBHOOK_SECRET: 'It is a secret' }).webhookSecret).toBe('It is a secret');
+    expect(settings({ WEBHOOK_SECRET_FILE: 'hook' }).webhookSecretFile).toBe(join(cwd, 'hook'));
+    expect(names(both)).toEqual(['WEBHOOK_SECRET']);
+    expect(names({ WEBHOOK_SECRET: 'short' })).toEqual(['WEBHOOK_SECRET']);
+    expect(names({ WEBHOOK_SECRET: 'It is a secret', HTTP_PORT: '0' })).toEqual(['HTTP_PORT']);
+    expect(names({ WEBHOOK_SECRET_FILE: 'gone' })).toEqual(['WEBHOOK_SECRET_FILE']);
+  });
+});
+
 describe('secrets', () => {
   test('never in problems', () => {
     const wrong: Record<string, string> = { DGRID_REPO_URL: `https://u:${SECRET}@git.example.com/x` };
@@ -311,19 +334,26 @@ describe('secrets', () => {
   });
 
   test('never among the settings in force', () => {
-    const loaded = loadSettings(input({ ...REPO, GIT_TOKEN: SECRET }));
+    const loaded = loadSettings(input({ ...REPO, GIT_TOKEN: SECRET, WEBHOOK_SECRET: SECRET }));
     expect(loaded.ok && loaded.settings.git.token).toBe(SECRET);
+    expect(loaded.ok && loaded.settings.webhookSecret).toBe(SECRET);
     const shown = settingsInForce(loaded);
     expect(JSON.stringify(shown)).not.toContain(SECRET);
     expect(shown.find((one) => one.name === 'GIT_TOKEN')).toMatchObject({ value: '***', text: '***', secret: true });
   });
 
-  test('known for masking: token, token file, proxy password', () => {
+  test('known for masking: token, webhook secret, their files, proxy password', () => {
     writeFileSync(join(cwd, 'token'), `${SECRET}\n`);
-    expect(knownSecrets({ token: null, tokenFile: join(cwd, 'token') }, {})).toEqual([SECRET]);
+    const none = { git: { token: null, tokenFile: null }, webhookSecret: null, webhookSecretFile: null };
+    const file = join(cwd, 'token');
+    expect(knownSecrets({ ...none, git: { token: null, tokenFile: file } }, {})).toEqual([SECRET]);
+    expect(knownSecrets({ ...none, webhookSecretFile: file }, {})).toEqual([SECRET]);
     expect(
-      knownSecrets({ token: 'abcd', tokenFile: join(cwd, 'gone') }, { https_proxy: 'http://u:p%40ss@proxy:1' }),
-    ).toEqual(['abcd', 'p%40ss', 'p@ss']);
+      knownSecrets(
+        { ...none, git: { token: 'abcd', tokenFile: join(cwd, 'gone') }, webhookSecret: 'hook-secret' },
+        { https_proxy: 'http://u:p%40ss@proxy:1' },
+      ),
+    ).toEqual(['abcd', 'hook-secret', 'p%40ss', 'p@ss']);
   });
 });
 

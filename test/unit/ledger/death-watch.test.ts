@@ -57,6 +57,23 @@ describe('death watch', () => {
     expect(watched([...before, [10_000, 1]]).isDead(node, TTL)).toBe(false);
   });
 
+  it('guesses over a gap how long a node has been silent, and concludes nothing from it', () => {
+    const watch = watched([
+      [0, 1],
+      [10_000, 1],
+      [20_000, 1],
+      [30_000, 1],
+      [40_000, 1],
+      [50_000, 1],
+    ]);
+    expect(watch.seemsSilentMs(node)).toBe(50_000);
+    expect(watch.unchangedMs(node)).toBe(0);
+    expect(watch.isDead(node, TTL)).toBe(false);
+    watch.observe([[node, at(2)]], { listedAtMs: 60_000, answeredAtMs: 60_000 });
+    expect(watch.seemsSilentMs(node)).toBe(0);
+    expect(watch.seemsSilentMs(nodeId('stranger'))).toBe(0);
+  });
+
   it('never declares dead without unbroken readings over the whole time-to-live', () => {
     fc.assert(
       fc.property(

@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { makeBlob, makeTree } from '../../../src/git/objects.ts';
@@ -30,7 +30,7 @@ describe('outbox', () => {
     await before.remove(a);
     const after = new FileOutbox(dir, parts);
     expect(await after.load()).toEqual([b]);
-    expect(await after.count()).toBe(1);
+    expect(await readdir(dir)).toHaveLength(1);
   });
 
   it('is empty where there is none', async () => {
@@ -39,7 +39,6 @@ describe('outbox', () => {
       emit: recordEvents().emit,
     });
     expect(await outbox.load()).toEqual([]);
-    expect(await outbox.count()).toBe(0);
   });
 
   it('sets a damaged entry aside, wherever the damage is, and keeps the others', async () => {
@@ -52,7 +51,6 @@ describe('outbox', () => {
     const bytes = await readFile(join(dir, name));
     for (const damaged of [
       bytes.subarray(0, bytes.length - 1),
-      Buffer.concat([bytes, Buffer.from('x')]),
       Buffer.from(bytes.map((byte, at) => (at === bytes.length - 3 ? byte ^ 1 : byte))),
       Buffer.from('not json\n'),
       Buffer.alloc(0),
@@ -61,7 +59,40 @@ describe('outbox', () => {
       expect((await outbox.load()).map(({ taskId: id }) => id)).toEqual(['whole']);
       expect(await readdir(dir)).toContain(`${name}.damaged`);
     }
-    expect(events.named('outbox.damaged')).toHaveLength(5);
+    expect(events.named('outbox.damaged')).toHaveLength(4);
+  });
+
+  it('writes what gathers together into one file, which goes with the last of them', async () => {
+    const dir = join(await temporaryDirectory(), 'outbox');
+    const parts = { clock: systemClock, emit: recordEvents().emit };
+    const entries = Array.from({ length: 40 }, (_, at) => entry(`t${at}`));
+    const before = new FileOutbox(dir, parts);
+    await Promise.all(entries.map((each) => before.add(each, 'sha1')));
+    // The first began alone, the others gathered behind it.
+    expect(await readdir(dir)).toHaveLength(2);
+    for (const each of entries.slice(0, 39)) await before.remove(each);
+    expect(await readdir(dir)).toHaveLength(1);
+    const after = new FileOutbox(dir, parts);
+    const left = await after.load();
+    expect(left.map(({ taskId: id }) => id)).toContain('t39');
+    expect(left).toHaveLength(39);
+    for (const each of left) await after.remove(each);
+    await after.remove(entry('t39'));
+    expect(await readdir(dir)).toEqual([]);
+  });
+
+  it('keeps what stands before the damage in a file of several', async () => {
+    const dir = join(await temporaryDirectory(), 'outbox');
+    const outbox = new FileOutbox(dir, { clock: systemClock, emit: recordEvents().emit });
+    await outbox.add(entry('a'), 'sha1');
+    await outbox.add(entry('b'), 'sha1');
+    const [one, two] = (await readdir(dir)).map((name) => join(dir, name)) as [string, string];
+    const second = await readFile(two);
+    await writeFile(`${one}.junk.result`, Buffer.concat([second, Buffer.from('x')]));
+    await writeFile(one, Buffer.concat([await readFile(one), second.subarray(0, second.length - 2)]));
+    await rm(two);
+    expect((await outbox.load()).map(({ taskId: id }) => id)).toEqual(['a', 'b']);
+    expect((await readdir(dir)).filter((name) => !name.endsWith('.damaged'))).toEqual([]);
   });
 
   it('forgets what a crash left half written', async () => {
