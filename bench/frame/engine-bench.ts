@@ -1,11 +1,11 @@
 /** What the suites with a real engine share: a repository, a worker whose talk with the engine is watched, baselines. */
 import { OPTIONS } from '../../src/config/options.ts';
 import { commitFiles } from '../../test/support/git.ts';
-import { GitServer } from '../../test/support/git-server.ts';
 import { BareEngine } from './bare-engine.ts';
 import { EngineTap } from './engine-tap.ts';
 import { fastImport, historyStream } from './fixtures.ts';
 import type { Lab } from './suite.ts';
+import { startTaskServer } from './task-server.ts';
 import { BenchWorker, type SeenEntry } from './worker.ts';
 
 const READY_BOUND_MS = 120_000;
@@ -21,7 +21,6 @@ export function hasSetting(name: string): boolean {
 export const COLD: Readonly<Record<string, string>> = hasSetting('WARM_POOL_SIZE') ? { WARM_POOL_SIZE: '0' } : {};
 
 export interface EngineBench {
-  server: GitServer;
   /** Of the bare repository. */
   path: string;
   url: string;
@@ -37,14 +36,12 @@ export async function engineBench(lab: Lab): Promise<EngineBench> {
   benches += 1;
   const engine = await lab.engine();
   await engine.importBusybox();
-  const server = lab.use(await GitServer.start());
-  const path = await server.createRepository('tasks');
+  const server = lab.use(await startTaskServer());
+  const { path, url } = server;
   await fastImport(path, historyStream({ commits: 20, results: 40, queued: 0 }));
   // Beside the engine's own socket, whose path is short enough.
   const tap = lab.use(await EngineTap.start(`${engine.directory}/t${benches}`, engine.socketPath));
-  const url = server.url('tasks');
   return {
-    server,
     path,
     url,
     tap,

@@ -1,10 +1,10 @@
 /** Workers that empty a queue, with what they say of it added up. */
 
 import { git } from '../../test/support/git.ts';
-import { GitServer } from '../../test/support/git-server.ts';
 import type { WorkerProcess } from '../../test/support/worker-process.ts';
 import { fastImport, historyStream, queueTasks } from './fixtures.ts';
 import type { Lab } from './suite.ts';
+import { startTaskServer } from './task-server.ts';
 import { BenchWorker, type BenchWorkerOptions, type SeenEntry } from './worker.ts';
 
 export interface QueueRunOptions {
@@ -36,8 +36,8 @@ let runs = 0;
 export async function emptyQueue(lab: Lab, options: QueueRunOptions): Promise<QueueRun> {
   const { boundMs, engine, env, tasks } = options;
   runs += 1;
-  await using server = await GitServer.start();
-  const path = await server.createRepository('tasks');
+  await using server = await startTaskServer();
+  const { path } = server;
   await fastImport(path, historyStream({ commits: 20, results: 40, queued: 0 }));
   const tally = new Tally(tasks);
   const workers = Array.from({ length: options.workers }, (_, at) =>
@@ -45,7 +45,7 @@ export async function emptyQueue(lab: Lab, options: QueueRunOptions): Promise<Qu
       BenchWorker.start({
         directory: lab.directory.sub(`run-${runs}`),
         name: `worker-${at + 1}`,
-        repoUrl: server.url('tasks'),
+        repoUrl: server.url,
         engine,
         env: { LOG_LEVEL: 'debug', ...env },
         onEntry: (entry) => tally.take(entry),

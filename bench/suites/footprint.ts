@@ -3,12 +3,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { GitServer } from '../../test/support/git-server.ts';
 import { runProgram } from '../../test/support/programs.ts';
 import { WORKER_IMAGE, WorkerImage } from '../../test/support/worker-image.ts';
 import { atMost, type Figure, figure, missingFigure } from '../frame/figure.ts';
 import { fastImport, historyStream } from '../frame/fixtures.ts';
 import type { Lab, Suite } from '../frame/suite.ts';
+import { startTaskServer } from '../frame/task-server.ts';
 import { cpuMs, residentMib } from '../frame/usage.ts';
 import { BenchWorker } from '../frame/worker.ts';
 
@@ -24,7 +24,7 @@ export const footprint: Suite = {
   name: 'footprint',
   title: 'an idle worker',
   method:
-    'dgrid-worker start with the default settings (a poll every 10 s, a heartbeat a minute) on a real container engine and ' +
+    'dgrid-worker start with the default settings on a real container engine and ' +
     'a bare repository behind git http-backend on loopback. After half a minute to settle, its resident memory is sampled ' +
     'twice a second for a minute, with that of its children, and its processor time is what it and its children used in that minute; an ' +
     'empty Node.js process is watched in the same minute. Time to ready is from the start of the process until it says so, ' +
@@ -36,9 +36,8 @@ export const footprint: Suite = {
 };
 
 async function run(lab: Lab): Promise<Figure[]> {
-  const server = lab.use(await GitServer.start());
-  const path = await server.createRepository('tasks');
-  await fastImport(path, historyStream({ commits: 200, results: 400, queued: 0 }));
+  const server = lab.use(await startTaskServer());
+  await fastImport(server.path, historyStream({ commits: 200, results: 400, queued: 0 }));
   const engine = await lab.engine();
   await engine.importBusybox();
   const start = (): BenchWorker =>
@@ -46,7 +45,7 @@ async function run(lab: Lab): Promise<Figure[]> {
       BenchWorker.start({
         directory: lab.directory.path,
         name: 'worker',
-        repoUrl: server.url('tasks'),
+        repoUrl: server.url,
         engine: { host: engine.host },
         env: DEFAULTS,
       }),

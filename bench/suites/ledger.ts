@@ -1,11 +1,11 @@
 /** How many tasks a second the ledger carries from claim to record, when running them costs nothing. */
-import { GitServer } from '../../test/support/git-server.ts';
 import { atLeast, type Figure, figure, timesBetter } from '../frame/figure.ts';
 import { fastImport, historyStream, queueTasks } from '../frame/fixtures.ts';
 import { runTasksByGit } from '../frame/git-worker.ts';
 import { emptyQueue } from '../frame/queue-run.ts';
 import { sum } from '../frame/statistics.ts';
 import type { Lab, Suite } from '../frame/suite.ts';
+import { startTaskServer } from '../frame/task-server.ts';
 
 const RUN_BOUND_MS = 180_000;
 /** As many as the settings allow, since that is what is asked here. */
@@ -74,9 +74,9 @@ async function run(lab: Lab): Promise<Figure[]> {
 }
 
 async function byGit(lab: Lab, tasks: number, round: number): Promise<number> {
-  await using server = await GitServer.start();
-  const path = await server.createRepository('tasks');
+  await using server = await startTaskServer();
+  const { path, url } = server;
   await fastImport(path, historyStream({ commits: 20, results: 40, queued: 0 }));
   const ids = await queueTasks(path, tasks, `git-${round}`);
-  return await runTasksByGit(server.url('tasks'), lab.directory.path, ids, `by-git-${round}`);
+  return await runTasksByGit(url, lab.directory.path, ids, `by-git-${round}`);
 }

@@ -3,8 +3,8 @@ import { createHmac } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { freePort } from '../../test/support/free-port.ts';
 import { git } from '../../test/support/git.ts';
-import { freePort } from '../../test/support/worker-image.ts';
 import {
   type EngineBench,
   engineBench,

@@ -1,12 +1,12 @@
 /** One idle poll: what a worker costs its server and itself while there is nothing to do. */
 
 import { git } from '../../test/support/git.ts';
-import { GitServer } from '../../test/support/git-server.ts';
 import { BenchClient } from '../frame/client.ts';
 import { type Aim, atMost, type Figure, figure, timesBetter } from '../frame/figure.ts';
 import { addOrdinaryRefs, fastImport, historyStream } from '../frame/fixtures.ts';
 import { ByteRelay } from '../frame/relay.ts';
 import type { Lab, Suite } from '../frame/suite.ts';
+import { startTaskServer } from '../frame/task-server.ts';
 import { BenchWorker } from '../frame/worker.ts';
 
 /** Whose heartbeats are always there, so that a poll has something to list. */
@@ -49,13 +49,13 @@ async function run(lab: Lab): Promise<Figure[]> {
 
 async function atSize(lab: Lab, size: number): Promise<AtSize> {
   const rounds = lab.size(2, 20);
-  const server = lab.use(await GitServer.start());
-  const path = await server.createRepository('tasks');
+  const server = lab.use(await startTaskServer());
+  const { path } = server;
   await fastImport(path, historyStream({ commits: 200, results: 400, queued: 0 }));
-  await leaveNodes(lab, size, server.url('tasks'));
+  await leaveNodes(lab, size, server.url);
   await addOrdinaryRefs(path, size);
   const relay = lab.use(await ByteRelay.start(server.port));
-  const url = relay.url(server.url('tasks'));
+  const url = relay.url(server.url);
   const home = lab.directory.sub(`refs-${size}`);
   const poller = lab.use(BenchClient.start({ home: `${home}-poll`, url }));
   const ofBranch = lab.use(BenchClient.start({ home: `${home}-branch`, url, env: { DGRID_BRANCH: 'main' } }));

@@ -1,12 +1,12 @@
 /** What a long queue and a long past do to a worker. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { GitServer } from '../../test/support/git-server.ts';
 import { BenchClient } from '../frame/client.ts';
 import { type Aim, atMost, type Figure, figure } from '../frame/figure.ts';
 import { type LargeHistory, makeLarge } from '../frame/large-fixture.ts';
 import { ByteRelay } from '../frame/relay.ts';
 import { percentile } from '../frame/statistics.ts';
 import type { Lab, Suite } from '../frame/suite.ts';
+import { startTaskServer, type TaskServer } from '../frame/task-server.ts';
 import { residentMib } from '../frame/usage.ts';
 import { BenchWorker } from '../frame/worker.ts';
 
@@ -21,7 +21,7 @@ export const scale: Suite = {
   name: 'scale',
   title: 'a long queue, and a long past',
   method:
-    'Three bare repositories behind git http-backend on loopback, packed: 100 tasks that wait; ' +
+    'Three bare repositories behind git http-backend on loopback, packed, filters allowed: 100 tasks that wait; ' +
     '100,000 that wait; 100 that wait after 1,000,000 recorded results in one directory, which came in ten commits. Idle polls are those of the worker’s ' +
     'own reader in a process of its own; the three take turns. Then a worker process on a real container engine, four tasks ' +
     'at a time, begins with nothing on disk and works until it has made 40 claims: when it made the first, how long each ' +
@@ -34,7 +34,7 @@ export const scale: Suite = {
 
 interface Size {
   name: string;
-  server: GitServer;
+  server: TaskServer;
   relay: ByteRelay;
   poller: BenchClient;
   pollMs: number[];
@@ -63,12 +63,11 @@ async function run(lab: Lab): Promise<Figure[]> {
 
 async function prepare(lab: Lab, name: string, history: LargeHistory): Promise<Size> {
   lab.tell(`making a repository: ${name}`);
-  const server = lab.use(await GitServer.start());
-  const path = await server.createRepository('tasks');
-  await makeLarge(path, history);
+  const server = lab.use(await startTaskServer());
+  await makeLarge(server.path, history);
   const relay = lab.use(await ByteRelay.start(server.port));
   const home = lab.directory.sub(`poller-${name.replaceAll(/\W/g, '-')}`);
-  const poller = lab.use(BenchClient.start({ home, url: relay.url(server.url('tasks')) }));
+  const poller = lab.use(BenchClient.start({ home, url: relay.url(server.url) }));
   lab.tell('the first view of it');
   await poller.ask({ kind: 'view' });
   return { name, server, relay, poller, pollMs: [], pollBytes: [], firstClaimMs: [], claimMs: [], peakMib: [] };
@@ -113,7 +112,7 @@ async function claimSome(
     BenchWorker.start({
       directory: lab.directory.sub(size.name.replaceAll(/\W/g, '-')),
       name,
-      repoUrl: size.server.url('tasks'),
+      repoUrl: size.server.url,
       engine: { host },
       env: SETTINGS,
       onEntry: (entry) => {
