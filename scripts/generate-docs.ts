@@ -1,16 +1,22 @@
 /**
- * Writes what is made from the table of settings: `npm run docs`. With `--check` it writes nothing, names what is out of
- * date, and exits with 1.
+ * Writes what is made from the table of settings and from the results of the benchmarks: `npm run docs`. With `--check` it
+ * writes nothing, names what is out of date, and exits with 1.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { SuiteDocument } from '../bench/frame/figure.ts';
+import { performanceFiles, RESULTS_PATH } from '../bench/page/page.ts';
+import { SUITES } from '../bench/suites.ts';
 import { generatedFiles, withMarkedTables } from './settings-docs.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 async function main(argv: readonly string[]): Promise<number> {
   const files = generatedFiles();
+  const results = await readIfThere(RESULTS_PATH);
+  const documents = results === null ? [] : (JSON.parse(results) as SuiteDocument[]);
+  for (const [path, content] of performanceFiles(SUITES, documents)) files.set(path, content);
   const readme = await readIfThere('README.md');
   if (readme !== null) files.set('README.md', withMarkedTables(readme));
   const stale: string[] = [];

@@ -1,0 +1,13 @@
+/** All suites, in the order in which they run. */
+import type { Suite } from './frame/suite.ts';
+import { clone } from './suites/clone.ts';
+import { contention } from './suites/contention.ts';
+import { footprint } from './suites/footprint.ts';
+import { ledger } from './suites/ledger.ts';
+import { pickup } from './suites/pickup.ts';
+import { poll } from './suites/poll.ts';
+import { scale } from './suites/scale.ts';
+import { start } from './suites/start.ts';
+import { throughput } from './suites/throughput.ts';
+
+export const SUITES: readonly Suite[] = [poll, clone, ledger, contention, start, pickup, throughput, scale, footprint];
