@@ -236,7 +236,7 @@ describe('a container that is made before its task is known', () => {
   it.each<[string, ContainerSpec]>([
     ['memory', script({ memoryBytes: 64 * MIB })],
     ['processors', script({ cpus: 1 })],
-    ['network', build({ program: { kind: 'script', script: '' } }, { network: 'other' } as object)],
+    ['network', build({ program: { kind: 'script', script: '' } }, { network: 'other' })],
     ['runtime', build({ program: { kind: 'script', script: '' } }, { runtime: 'runsc' })],
     ['size of the work directory', build({ program: { kind: 'script', script: '' } }, { workDirBytes: MIB })],
     ['size of the log', build({ program: { kind: 'script', script: '' } }, {}, { maxOutputBytes: 9 * MIB })],
