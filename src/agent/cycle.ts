@@ -90,7 +90,7 @@ export class Cycle {
     const { book, gate, maxParallelTasks, runner } = this.#parts;
     for (const claim of this.#ready) {
       const isGone = book.held.get(claim.taskId) !== claim || runner.isActive(claim.taskId);
-      if (!isGone && (!gate.isOpen || runner.activeCount >= maxParallelTasks)) break;
+      if (!isGone && (!gate.isOpen || runner.occupiedSlots >= maxParallelTasks)) break;
       this.#ready.delete(claim);
       if (!isGone) runner.start(claim);
     }
@@ -214,7 +214,7 @@ export class Cycle {
     );
     const share = (view.queue.files.size - view.tasks.size) / Math.max(1, nodes.length);
     const room = Math.min(
-      maxParallelTasks + prefetch.extra(share) - runner.activeCount - waiting,
+      maxParallelTasks + prefetch.extra(share) - runner.occupiedSlots - waiting,
       quotaLeft() - runner.uncountedStarts - waiting,
     );
     if (room <= 0) return false;
