@@ -4,9 +4,9 @@
  *
  * A sensor that fails or does not answer in time gives null and a reason, never a guess.
  */
-import { stat, statfs } from 'node:fs/promises';
-import { cpus } from 'node:os';
-import { currentLoad, mem, osInfo } from 'systeminformation';
+import { readFile, stat, statfs } from 'node:fs/promises';
+import { cpus, release } from 'node:os';
+import { currentLoad, mem } from 'systeminformation';
 import type { Clock } from '../runtime.ts';
 import type { DiskReading, DiskReadings, MachineDescription, MachineReading, MemoryReading } from './reading.ts';
 import { Sensing } from './sensing.ts';
@@ -58,15 +58,13 @@ export class Sensors {
   }
 
   async describe(): Promise<MachineDescription> {
-    const [system, memory] = await Promise.all([
-      this.#sensing.sense('system', osInfo),
-      this.#sensing.sense('memory', readMemory),
-    ]);
+    const memory = await this.#sensing.sense('memory', readMemory);
     return {
       os: process.platform,
       arch: process.arch,
-      distribution: system.value ? `${system.value.distro} ${system.value.release}`.trim() : '',
-      kernel: system.value?.kernel ?? '',
+      distribution: await readDistribution(),
+      // The library starts programs to find out what else it knows of a system, and everything stands still meanwhile.
+      kernel: release(),
       cores: cpus().length,
       memoryBytes: memory.value?.totalBytes ?? null,
     };
@@ -87,6 +85,13 @@ export class Sensors {
     this.#cpuSampledMs = this.#clock.monotonicMs();
     return load.currentLoad;
   }
+}
+
+/** Name and version, as systemd's os-release tells them; empty where there is none. */
+async function readDistribution(): Promise<string> {
+  const text = await readFile('/etc/os-release', 'utf8').catch(() => '');
+  const value = (key: string): string => new RegExp(`^${key}="?([^"\\n]*)"?$`, 'm').exec(text)?.[1] ?? '';
+  return `${value('NAME')} ${value('VERSION_ID')}`.trim();
 }
 
 async function readMemory(): Promise<MemoryReading> {

@@ -254,7 +254,8 @@ describe('workers', { timeout: atScale(180_000, 1_800_000) }, () => {
       HEARTBEAT_INTERVAL: '2',
       NODE_TTL: '600',
       MAX_PARALLEL_TASKS: '3',
-      ...(own ? { PATH: `${killer.path}:${process.env['PATH'] ?? ''}` } : {}),
+      // Only the git command starts processes that could be killed.
+      ...(own ? { GIT_TRANSPORT: 'command', PATH: `${killer.path}:${process.env['PATH'] ?? ''}` } : {}),
     };
     const workers = ['a', 'b'].map((name) =>
       StubWorkerProcess.start({ directory: dir.sub(`workers-${own}`), name, repoUrl: host.url('grid'), env }),
