@@ -29,6 +29,21 @@ describe('a node as it should be', () => {
   });
 });
 
+describe('late copies of requests', () => {
+  it('may bring the states of a node back one after the other once its ref was deleted, and only then', () => {
+    const ref = grid.node('b');
+    const first = grid.beat('b').to;
+    const second = grid.beat('b').to;
+    grid.remove(ref);
+    grid.move(ref, first, null);
+    grid.move(ref, second, first);
+    expect(broken()).toEqual([]);
+    grid.beat('b');
+    grid.move(ref, second);
+    expect(broken()).toContain('unique');
+  });
+});
+
 describe('fencing', () => {
   it('catches a node that is declared dead before its time-to-live is over', () => {
     grid.wait(NODE_TTL_MS - 500).fence('a');
