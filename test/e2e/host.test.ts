@@ -111,7 +111,8 @@ describe('a disk that is nearly full', () => {
       dockerHost: engine.host,
       env: { HEALTH_CHECK_EVERY: '1', MAX_DISK_PERCENT: '75' },
     });
-    await worker.logged('worker.ready');
+    // At its start it looks for what earlier lives left, and this is to come after that.
+    await until('it to have looked around', () => worker.entries('poll.skipped').length >= 3, 30_000);
     // What a crash leaves: an ended container of this node that nobody waits for, with 60 MB written into it.
     const labels = writeLabels({
       gridId: gridIdOf(server.url('disk')),
