@@ -105,4 +105,10 @@ class SharedEngine {
   }
 }
 
-process.exitCode = await main(process.argv.slice(2));
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof Interrupted)) throw error;
+  console.error(`bench: ${error.message}`);
+  process.exitCode = 1;
+}
