@@ -191,11 +191,11 @@ export function assemble(options: AssembleOptions): Worker {
     emit,
     onEngineTrouble: (error) => health.engineTrouble(error),
     onStateTrouble: (error) => health.stateTrouble(error),
-    onSettled: (heldMs) => {
+    onSlotFree: (heldMs) => {
       prefetch.ran(heldMs);
       cycle.startReady();
-      agent.nudge();
     },
+    onSettled: () => agent.nudge(),
   });
   // Of the set interval, also while this worker looks less often: then nobody has claims that could be taken over, each
   // longer pause is a gap, and counting begins anew with the look that shows a claim.

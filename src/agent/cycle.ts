@@ -90,7 +90,7 @@ export class Cycle {
     const { book, gate, maxParallelTasks, runner } = this.#parts;
     for (const claim of this.#ready) {
       const isGone = book.held.get(claim.taskId) !== claim || runner.isActive(claim.taskId);
-      if (!isGone && (!gate.isOpen || runner.activeCount >= maxParallelTasks)) break;
+      if (!isGone && (!gate.isOpen || runner.occupiedSlots >= maxParallelTasks)) break;
       this.#ready.delete(claim);
       if (!isGone) runner.start(claim);
     }
@@ -214,26 +214,26 @@ export class Cycle {
     );
     const share = (view.queue.files.size - view.tasks.size) / Math.max(1, nodes.length);
     const room = Math.min(
-      maxParallelTasks + prefetch.extra(share) - runner.activeCount - waiting,
+      maxParallelTasks + prefetch.extra(share) - runner.occupiedSlots - waiting,
       quotaLeft() - runner.uncountedStarts - waiting,
     );
     if (room <= 0) return false;
-    const chosen = this.#fitting(
-      this.#candidates(view, room).filter(({ taskId }) => !book.isSetAside(taskId)),
-      room,
-    );
+    const chosen = this.#fitting(this.#candidates(view, room), room);
     if (chosen.length === 0) return false;
     const won = await book.claim(chosen);
     this.#start(won.filter(({ stage }) => stage === 'verified'));
     return won.length > 0;
   }
 
-  #candidates(view: GridView, room: number): Candidate[] {
-    const { clock, membership, nodeId, nodeLabels, observations, runner, specs } = this.#parts;
+  #candidates(view: GridView, room: number): Iterable<Candidate> {
+    const { book, clock, membership, nodeId, nodeLabels, observations, runner, specs } = this.#parts;
     const now = clock.monotonicMs();
-    const candidates = selectCandidates({
+    return selectCandidates({
       view,
+      briefOf: (file) => specs.brief(file),
       parsedOf: (file) => specs.get(file),
+      // In work here: a view from before its claim shows a task as free, and what was lost may still be ending.
+      isWanted: (id) => !runner.isActive(id) && !book.isSetAside(id),
       isOrphan: (claim) => membership.isOrphan(view, claim),
       delayIsOver: (oid, state) => observations.delayIsOver(oid, state, now),
       arrivalOf: (id) => observations.arrivalOf(id),
@@ -241,11 +241,9 @@ export class Cycle {
       nodeLabels,
       room,
     });
-    // In work here: a view from before its claim shows a task as free, and what was lost may still be ending.
-    return candidates.filter(({ taskId }) => !runner.isActive(taskId));
   }
 
-  #fitting(candidates: readonly Candidate[], room: number): Candidate[] {
+  #fitting(candidates: Iterable<Candidate>, room: number): Candidate[] {
     const { book, defaultMemoryBytes, emit, memoryAllows, runner } = this.#parts;
     const bytesOf = ({ spec }: { spec: TaskSpec }): number => spec.memoryBytes ?? defaultMemoryBytes;
     const chosen: Candidate[] = [];
@@ -353,8 +351,8 @@ export class Cycle {
     }
     for (const [id, file] of view.queue.files) {
       if (view.tasks.has(id) || view.queue.alreadyRecorded.has(id)) continue;
-      const parsed = specs.get(file);
-      if (!parsed?.ok || parsed.spec.requires.every((label) => nodeLabels.includes(label))) return true;
+      const brief = specs.brief(file);
+      if (!brief?.ok || brief.requires.every((label) => nodeLabels.includes(label))) return true;
     }
     return false;
   }

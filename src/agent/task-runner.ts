@@ -51,7 +51,9 @@ export interface TaskRunnerParts {
   /** The state directory can't be written. */
   onStateTrouble: (error: Error) => void;
   /** Something changed that the polling loop should look at: a slot is free, a result can be recorded. */
-  onSettled: (heldMs: number) => void;
+  onSettled: () => void;
+  /** A task needs its slot no longer: what is left of it is on its way. @param heldMs for how long it had it */
+  onSlotFree: (heldMs: number) => void;
 }
 
 interface Active {
@@ -66,6 +68,10 @@ interface Active {
   preparing: AbortController;
   /** Whatever is left of its container is not needed any more. */
   abandoned: boolean;
+  /** Monotonic. */
+  startedMs: number;
+  /** Nothing of it runs any more, and its result cannot be lost: another task may have its slot. */
+  slotFree: boolean;
 }
 
 export class TaskRunner {
@@ -81,10 +87,15 @@ export class TaskRunner {
     return this.#active.size;
   }
 
+  /** Of the tasks in work, those that others have to wait for. */
+  get occupiedSlots(): number {
+    return [...this.#active.values()].filter(({ slotFree }) => !slotFree).length;
+  }
+
   /** Memory promised to tasks that are in work here. */
   get reservedMemoryBytes(): number {
     let bytes = 0;
-    for (const { claim } of this.#active.values()) bytes += this.#memoryOf(claim);
+    for (const { claim, slotFree } of this.#active.values()) if (!slotFree) bytes += this.#memoryOf(claim);
     return bytes;
   }
 
@@ -161,7 +172,6 @@ export class TaskRunner {
   }
 
   #track(claim: HeldClaim, work: (active: Active) => Promise<void>): void {
-    const startedMs = this.#parts.clock.monotonicMs();
     const active: Active = {
       claim,
       run: null,
@@ -170,13 +180,16 @@ export class TaskRunner {
       counted: false,
       preparing: new AbortController(),
       abandoned: false,
+      startedMs: this.#parts.clock.monotonicMs(),
+      slotFree: false,
     };
     this.#active.set(claim.taskId, active);
     active.done = work(active)
       .catch((error: unknown) => this.#fail(active, error))
       .finally(() => {
         this.#active.delete(claim.taskId);
-        this.#parts.onSettled(this.#parts.clock.monotonicMs() - startedMs);
+        this.#free(active);
+        this.#parts.onSettled();
       });
   }
 
@@ -345,13 +358,23 @@ export class TaskRunner {
       attempt: record.attempt,
       run_ms: record.timings_ms.run,
     });
-    await this.#parts.book.finish(active.claim, result, onDurable);
+    await this.#parts.book.finish(active.claim, result, async () => {
+      await onDurable();
+      this.#free(active);
+    });
+  }
+
+  #free(active: Active): void {
+    if (active.slotFree) return;
+    active.slotFree = true;
+    this.#parts.onSlotFree(this.#parts.clock.monotonicMs() - active.startedMs);
   }
 
   async #putBack(active: Active, how: Parameters<ClaimBook['putBack']>[1]): Promise<void> {
     const { claim } = active;
     if (how.waitReason === 'handed-back')
       this.#parts.emit('task.handed-back', { task: claim.taskId, started: how.started });
+    this.#free(active);
     // If nothing certain comes of it, the claim stays in the book and the next cycle sees what became of it.
     await this.#parts.book.putBack(claim, how);
   }

@@ -95,9 +95,9 @@ export class GridSummaries {
         break;
       case 'queued': {
         summary.queue.pending += 1;
-        const parsed = this.#specs.get(standing.file);
-        if (parsed?.ok) summary.queue.by_priority[parsed.spec.priority] += 1;
-        else if (parsed) summary.queue.invalid += 1;
+        const brief = this.#specs.brief(standing.file);
+        if (brief?.ok) summary.queue.by_priority[brief.priority] += 1;
+        else if (brief) summary.queue.invalid += 1;
         break;
       }
       case 'waiting': {

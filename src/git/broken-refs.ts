@@ -55,7 +55,7 @@ export function objectRefused(message: string): string | null {
  * by absolute ones.
  */
 export function explainBrokenListing(error: GitError): GitError {
-  if (!/expected flush after ref listing|in \.\/packed-refs/.test(error.message)) return error;
+  if (!/expected flush after ref listing|the listing breaks off|in \.\/packed-refs/.test(error.message)) return error;
   const message =
     `${error.message}; the remote broke off while it listed its refs: "git for-each-ref" in the repository on the host ` +
     'tells why, mostly its file packed-refs is damaged';

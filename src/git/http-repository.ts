@@ -11,7 +11,7 @@
  */
 import type { Emit } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
-import { refsBlamed } from './broken-refs.ts';
+import { explainBrokenListing, refsBlamed } from './broken-refs.ts';
 import { classify } from './classify.ts';
 import type { CliRepository } from './cli-repository.ts';
 import { GitError } from './errors.ts';
@@ -74,7 +74,9 @@ export class HttpRepository implements Repository {
       'listing',
       () =>
         this.command.reading('ls-remote', signal, async () => {
-          const { refs, headBranch, broken } = await this.#remote.list(prefixes, signal);
+          const { refs, headBranch, broken } = await this.#remote.list(prefixes, signal).catch((error: unknown) => {
+            throw error instanceof GitError ? explainBrokenListing(error) : error;
+          });
           if (broken.length > 0) throw this.command.broken.found('ls-remote', broken);
           return { refs, headBranch };
         }),

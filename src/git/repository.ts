@@ -16,7 +16,7 @@ import type { Oid, RefName } from './oid.ts';
 export interface RefListing {
   /** Ref → object id, for the prefixes that were asked for. */
   refs: ReadonlyMap<RefName, Oid>;
-  /** The branch that the remote's HEAD points to; null when the remote does not say (or has no HEAD). */
+  /** The branch that the remote's HEAD points to; null when it was not asked for (`HEAD`, or all branches), or there is none. */
   headBranch: RefName | null;
 }
 

@@ -43,6 +43,7 @@ export interface GridView {
 }
 
 const MAX_REFRESH_ROUNDS = 5;
+const HEAD_EVERY_LOOKS = 20;
 const [PREFERRED] = NAMESPACES;
 /** Far more than can be settled while a refresh is under way. */
 const MAX_RECENT_SWAPS = 4_000;
@@ -65,6 +66,9 @@ export class GridReader {
   #taskStates = new Map<Oid, Decoded<TaskState>>();
   #nodeStates = new Map<Oid, Decoded<NodeState>>();
   #view: GridView | null = null;
+  /** What the remote's HEAD named when it was asked. */
+  #headBranch: RefName | null = null;
+  #looks = 0;
   /** Own swaps, and when each was known to have won: a refresh that was under way then does not show them yet. */
   #recentSwaps: { swap: RefSwap; atMs: number }[] = [];
 
@@ -150,13 +154,25 @@ export class GridReader {
   async #refreshOnce(options: RefreshOptions): Promise<GridView | null> {
     const listedAtMs = this.#clock.monotonicMs();
     const others = this.#namespace === PREFERRED ? null : `${PREFERRED}/nodes/`;
+    // All branches only until it is known which one counts: a host may have thousands. That HEAD names another one now is
+    // looked for once in a while, and whenever the one that it named is gone.
+    const usual = this.#configuredBranch ? this.#branchOf(null) : this.#headBranch;
+    const asksHead = !this.#configuredBranch && (this.#looks % HEAD_EVERY_LOOKS === 0 || this.#view?.tip === null);
+    this.#looks += 1;
     const prefixes = [
-      ...(this.#configuredBranch ? [this.#branchOf(null)] : ['HEAD', 'refs/heads/']),
+      ...(asksHead ? ['HEAD'] : []),
+      usual ?? 'refs/heads/',
       `${this.#namespace}/`,
       ...(others ? [others] : []),
     ];
     const listing = await this.#repository.listRefs(prefixes, options.signal);
     const answeredAtMs = this.#clock.monotonicMs();
+    if (listing.headBranch !== null && listing.headBranch !== this.#headBranch) {
+      this.#headBranch = listing.headBranch;
+      this.#looks = 1;
+      // Its tip was not asked for.
+      if (usual !== null && !this.#configuredBranch) return this.#refreshOnce(options);
+    }
     const branch = this.#branchOf(listing);
     const tip = listing.refs.get(branch) ?? null;
     const taskOids = new Map<TaskId, Oid>();
@@ -227,7 +243,7 @@ export class GridReader {
 
   #branchOf(listing: RefListing | null): RefName {
     if (this.#configuredBranch) return refName(`refs/heads/${this.#configuredBranch}`);
-    return listing?.headBranch ?? this.#view?.branch ?? refName('refs/heads/main');
+    return listing?.headBranch ?? this.#headBranch ?? this.#view?.branch ?? refName('refs/heads/main');
   }
 
   async #fetchUnknown(

@@ -12,6 +12,7 @@
  */
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { type GitObject, makeObject, type ObjectType } from '../git/objects.ts';
 import { isOid, type ObjectFormat, type Oid, type RefName } from '../git/oid.ts';
 import type { RefSwap } from '../git/repository.ts';
@@ -82,6 +83,8 @@ export class FileOutbox implements Outbox {
 
   async #writeAll(): Promise<void> {
     this.#writing = true;
+    // Tasks that end at the same time belong into the same file, also into the first.
+    await turn();
     while (this.#waiting.length > 0) {
       const batch = this.#takeBatch();
       if (batch.length === 1 || !(await this.#tryWrite(batch))) for (const one of batch) await this.#writeAlone(one);

@@ -5,6 +5,7 @@
 import { GitError } from '../git/errors.ts';
 import { type GitObject, MODE_TREE, parseTree, type TreeEntry } from '../git/objects.ts';
 import type { ObjectFormat, Oid } from '../git/oid.ts';
+import { SortedEntries } from '../git/sorted-entries.ts';
 import type { TreeReader } from '../git/tree-edit.ts';
 import { isTaskId, type TaskId } from '../task/id.ts';
 import { COMPLETED_DIR, FAILED_DIR, QUEUE_DIR } from './names.ts';
@@ -19,7 +20,7 @@ export interface QueueFile {
 
 interface RecordDir {
   dir: typeof COMPLETED_DIR | typeof FAILED_DIR;
-  tree: Buffer;
+  entries: SortedEntries;
 }
 
 /** Directories below the queue; deeper ones are named, not searched. */
@@ -34,7 +35,6 @@ export class QueueIndex {
   /** Ids that are both queued and recorded: never run, a new id is needed. */
   readonly alreadyRecorded: ReadonlySet<TaskId>;
   readonly #records: readonly RecordDir[];
-  readonly #idBytes: number;
 
   constructor(parts: {
     files: ReadonlyMap<TaskId, QueueFile>;
@@ -42,14 +42,12 @@ export class QueueIndex {
     duplicates: readonly QueueFile[];
     records: readonly RecordDir[];
     alreadyRecorded: ReadonlySet<TaskId>;
-    format: ObjectFormat;
   }) {
     this.files = parts.files;
     this.illegalPaths = parts.illegalPaths;
     this.duplicates = parts.duplicates;
     this.#records = parts.records;
     this.alreadyRecorded = parts.alreadyRecorded;
-    this.#idBytes = parts.format === 'sha1' ? 20 : 32;
   }
 
   static readonly EMPTY = new QueueIndex({
@@ -58,20 +56,14 @@ export class QueueIndex {
     duplicates: [],
     records: [],
     alreadyRecorded: new Set(),
-    format: 'sha1',
   });
 
-  /**
-   * Where the record of this task stands, or null. A search in the raw tree: with a million records a map of them would
-   * cost a hundred times the memory.
-   */
+  /** Where the record of this task stands, or null. */
   recordOf(id: TaskId): { path: string; blob: Oid } | null {
-    const needle = Buffer.from(` ${id}.json\0`);
-    for (const { dir, tree } of this.#records) {
-      const at = tree.indexOf(needle);
-      if (at < 0) continue;
-      const start = at + needle.length;
-      return { path: `${dir}/${id}.json`, blob: tree.toString('hex', start, start + this.#idBytes) as Oid };
+    const name = `${id}.json`;
+    for (const { dir, entries } of this.#records) {
+      const blob = entries.idOf(name);
+      if (blob) return { path: `${dir}/${name}`, blob };
     }
     return null;
   }
@@ -79,17 +71,8 @@ export class QueueIndex {
   /** How many tasks have their record, by directory. */
   countRecords(): { completed: number; failed: number } {
     const counts = { completed: 0, failed: 0 };
-    for (const { dir, tree } of this.#records) {
-      const suffix = Buffer.from('.json\0');
-      let count = 0;
-      // An object id may happen to contain the suffix: step over each entry's id instead of searching on from the match.
-      for (let at = 0; at < tree.length; ) {
-        const end = tree.indexOf(0, at);
-        if (end < 0) break;
-        if (tree.subarray(end - suffix.length + 1, end + 1).equals(suffix)) count += 1;
-        at = end + 1 + this.#idBytes;
-      }
-      counts[dir === COMPLETED_DIR ? 'completed' : 'failed'] = count;
+    for (const { dir, entries } of this.#records) {
+      counts[dir === COMPLETED_DIR ? 'completed' : 'failed'] = entries.countFiles('.json');
     }
     return counts;
   }
@@ -100,6 +83,8 @@ export class QueueReader {
   readonly #format: () => ObjectFormat;
   /** Parsed queue directories of the last reading, by tree id. */
   #cache = new Map<Oid, TreeEntry[]>();
+  /** Directories of records of the last reading, by tree id. */
+  #recordDirs = new Map<Oid, SortedEntries>();
 
   constructor(read: TreeReader, format: () => ObjectFormat) {
     this.#read = read;
@@ -157,13 +142,10 @@ export class QueueReader {
       else files.set(id, file);
     }
     const alreadyRecorded = new Set<TaskId>();
-    for (const { tree } of records) {
-      for (const { name } of parseTree(tree, this.#format())) {
-        const id = name.slice(0, -'.json'.length) as TaskId;
-        if (name.endsWith('.json') && files.has(id)) alreadyRecorded.add(id);
-      }
+    for (const id of files.keys()) {
+      if (records.some(({ entries }) => entries.idOf(`${id}.json`) !== null)) alreadyRecorded.add(id);
     }
-    return new QueueIndex({ files, illegalPaths, duplicates, records, alreadyRecorded, format: this.#format() });
+    return new QueueIndex({ files, illegalPaths, duplicates, records, alreadyRecorded });
   }
 
   async #records(taskEntries: readonly TreeEntry[]): Promise<RecordDir[]> {
@@ -171,9 +153,17 @@ export class QueueReader {
       { dir: COMPLETED_DIR, tree: childTree(taskEntries, 'completed') },
       { dir: FAILED_DIR, tree: childTree(taskEntries, 'failed') },
     ] as const;
-    const wanted = dirs.flatMap(({ tree }) => (tree ? [tree] : []));
+    const wanted = dirs.flatMap(({ tree }) => (tree && !this.#recordDirs.has(tree) ? [tree] : []));
     const objects = wanted.length > 0 ? await this.#read(wanted) : new Map<Oid, GitObject>();
-    return dirs.flatMap(({ dir, tree }) => (tree ? [{ dir, tree: treeContent(objects, tree) }] : []));
+    const used = new Map<Oid, SortedEntries>();
+    const found = dirs.flatMap(({ dir, tree }) => {
+      if (!tree) return [];
+      const entries = this.#recordDirs.get(tree) ?? new SortedEntries(treeContent(objects, tree), this.#format());
+      used.set(tree, entries);
+      return [{ dir, entries }];
+    });
+    this.#recordDirs = used;
+    return found;
   }
 
   async #entries(tree: Oid): Promise<TreeEntry[]> {

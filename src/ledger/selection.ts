@@ -12,6 +12,7 @@ import { type ParsedTask, PRIORITIES, type TaskSpec } from '../task/spec.ts';
 import type { GridView } from './grid-view.ts';
 import type { QueueFile } from './queue-index.ts';
 import { rendezvousWeight } from './rendezvous.ts';
+import type { TaskBrief } from './spec-cache.ts';
 import type { ClaimedState, WaitingState } from './state-codec.ts';
 
 /** The least width of a window. */
@@ -32,7 +33,11 @@ export interface Candidate {
 export interface SelectionInput {
   view: GridView;
   /** null: not read yet. */
+  briefOf: (file: QueueFile) => TaskBrief | null;
+  /** Asked for candidates only, and after all else is decided. */
   parsedOf: (file: QueueFile) => ParsedTask | null;
+  /** Whether the caller can use this task at all. */
+  isWanted: (id: TaskId) => boolean;
   isOrphan: (claim: ClaimedState) => boolean;
   /** Whether the delay of this waiting state is over for this observer. */
   delayIsOver: (oid: Oid, state: WaitingState) => boolean;
@@ -43,20 +48,35 @@ export interface SelectionInput {
   room: number;
 }
 
-export function selectCandidates(input: SelectionInput): Candidate[] {
-  const candidates: Candidate[] = [];
+/** What could be claimed, without the task file's contents. */
+interface Claimable {
+  file: QueueFile;
+  from: Candidate['from'];
+  priority: number;
+  arrival: number;
+}
+
+/** Candidates in the order of their turn, each read only when it is asked for. */
+export function* selectCandidates(input: SelectionInput): Generator<Candidate> {
+  for (const { file, from } of inOrder(claimable(input), input)) {
+    const parsed = input.parsedOf(file);
+    if (parsed?.ok) yield { taskId: file.taskId, file, spec: parsed.spec, raw: parsed.raw, from };
+  }
+}
+
+function claimable(input: SelectionInput): Claimable[] {
+  const found: Claimable[] = [];
   for (const file of input.view.queue.files.values()) {
     if (input.view.queue.alreadyRecorded.has(file.taskId)) continue;
     const from = claimableFrom(input, file.taskId);
-    if (from === 'taken') continue;
-    const parsed = input.parsedOf(file);
+    if (from === 'taken' || !input.isWanted(file.taskId)) continue;
+    const brief = input.briefOf(file);
     // What is no legal task is settled elsewhere.
-    if (!parsed?.ok) continue;
-    const { spec, raw } = parsed;
-    if (!spec.requires.every((label) => input.nodeLabels.includes(label))) continue;
-    candidates.push({ taskId: file.taskId, file, spec, raw, from });
+    if (!brief?.ok || !brief.requires.every((label) => input.nodeLabels.includes(label))) continue;
+    const arrival = input.arrivalOf(file.taskId);
+    found.push({ file, from, priority: PRIORITIES.indexOf(brief.priority), arrival });
   }
-  return inOrder(candidates, input);
+  return found;
 }
 
 function claimableFrom(input: SelectionInput, id: TaskId): Candidate['from'] | 'taken' {
@@ -69,30 +89,51 @@ function claimableFrom(input: SelectionInput, id: TaskId): Candidate['from'] | '
   return 'taken';
 }
 
-function inOrder(candidates: readonly Candidate[], input: SelectionInput): Candidate[] {
-  const keyed = candidates.map((candidate) => ({
-    candidate,
-    priority: PRIORITIES.indexOf(candidate.spec.priority),
-    arrival: input.arrivalOf(candidate.taskId),
-  }));
-  keyed.sort(
-    (a, b) => a.priority - b.priority || a.arrival - b.arrival || (a.candidate.taskId < b.candidate.taskId ? -1 : 1),
-  );
-  const ordered: Candidate[] = [];
+function* inOrder(all: readonly Claimable[], input: SelectionInput): Generator<Claimable> {
   const width = Math.max(SHUFFLE_WINDOW, SPREAD * input.room * countNodes(input.view));
-  for (let start = 0; start < keyed.length; ) {
-    const first = keyed[start] as (typeof keyed)[number];
+  const before = (a: Claimable, b: Claimable): number =>
+    a.priority - b.priority || a.arrival - b.arrival || (a.file.taskId < b.file.taskId ? -1 : 1);
+  // Mostly the first window is all that is needed, and to sort the whole queue for it takes long.
+  const first = smallest(all, width, before);
+  yield* shuffled(first, input, width);
+  if (first.length === all.length) return;
+  const seen = new Set(first);
+  yield* shuffled(all.filter((each) => !seen.has(each)).sort(before), input, width);
+}
+
+/** Windows of equal rank, each in this node's own order. */
+function* shuffled(ordered: readonly Claimable[], input: SelectionInput, width: number): Generator<Claimable> {
+  for (let start = 0; start < ordered.length; ) {
+    const first = ordered[start] as Claimable;
     let end = start;
-    while (end < keyed.length && end - start < width && sameRank(keyed[end], first)) end += 1;
-    const window = keyed.slice(start, end).map(({ candidate }) => ({
-      candidate,
-      weight: rendezvousWeight(input.nodeId, candidate.taskId),
+    while (end < ordered.length && end - start < width && sameRank(ordered[end], first)) end += 1;
+    const window = ordered.slice(start, end).map((each) => ({
+      each,
+      weight: rendezvousWeight(input.nodeId, each.file.taskId),
     }));
     window.sort((a, b) => b.weight - a.weight);
-    ordered.push(...window.map(({ candidate }) => candidate));
+    for (const { each } of window) yield each;
     start = end;
   }
-  return ordered;
+}
+
+/** The first `count` of them in order, without sorting the rest: sorted in blocks, and what cannot be among them left out. */
+function smallest(
+  all: readonly Claimable[],
+  count: number,
+  before: (a: Claimable, b: Claimable) => number,
+): Claimable[] {
+  if (all.length <= 2 * count) return [...all].sort(before).slice(0, count);
+  let kept: Claimable[] = [];
+  let last: Claimable | null = null;
+  for (const each of all) {
+    if (last && before(each, last) > 0) continue;
+    kept.push(each);
+    if (kept.length < 2 * count) continue;
+    kept = kept.sort(before).slice(0, count);
+    last = kept.at(-1) ?? null;
+  }
+  return kept.sort(before).slice(0, count);
 }
 
 /** Nodes that may claim; what is not read counts as one that may. */
@@ -104,9 +145,6 @@ function countNodes(view: GridView): number {
   return count;
 }
 
-function sameRank(
-  a: { priority: number; arrival: number } | undefined,
-  b: { priority: number; arrival: number },
-): boolean {
+function sameRank(a: Claimable | undefined, b: Claimable): boolean {
   return a?.priority === b.priority && a.arrival === b.arrival;
 }

@@ -55,10 +55,14 @@ export class Settler {
 
   *#ofQueue(view: GridView, isOrphan: (claim: ClaimedState) => boolean): Generator<Verdict> {
     for (const file of view.queue.files.values()) {
-      const parsed = this.#parts.specs.get(file);
-      if (!parsed || view.queue.alreadyRecorded.has(file.taskId)) continue;
+      const brief = this.#parts.specs.brief(file);
+      // Legal, and nobody has touched it: nothing to settle, whatever else stands in it.
+      if (!brief || (brief.ok && !view.tasks.has(file.taskId))) continue;
+      if (view.queue.alreadyRecorded.has(file.taskId)) continue;
       const from = free(view, file.taskId, isOrphan);
       if (from === 'taken') continue;
+      const parsed = this.#parts.specs.get(file);
+      if (!parsed) continue;
       const common = { taskId: file.taskId, from, specBlob: file.blob };
       if (!parsed.ok) {
         yield { ...common, raw: parsed.raw, reason: 'invalid-task', message: parsed.problems.join('; ') };

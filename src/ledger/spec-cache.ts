@@ -1,16 +1,31 @@
-/** Task files of the queue, read and checked once for each blob. */
+/**
+ * Task files of the queue, read and checked once for each blob. Of a legal one only what decides about its turn is kept in
+ * pieces, and the rest as the text that it was: with a hundred thousand of them everything else would be too large.
+ */
 import type { Repository } from '../git/repository.ts';
-import { type ParsedTask, parseTaskFile, type TaskLimits } from '../task/spec.ts';
+import { type ParsedTask, PRIORITIES, type Priority, parseTaskFile, type TaskLimits } from '../task/spec.ts';
 import type { QueueFile, QueueIndex } from './queue-index.ts';
 
 /** Blobs read with one call. */
-const READ_BATCH = 2_000;
+const READ_BATCH = 10_000;
+
+/** What decides whether, and when, a task's turn comes. */
+export type TaskBrief =
+  | { ok: true; priority: Priority; requires: readonly string[]; memoryBytes: number | null }
+  | { ok: false };
+
+type Kept = { blob: string; brief: TaskBrief } & ({ text: string } | { problem: ParsedTask });
 
 export class SpecCache {
   readonly #repository: Repository;
   readonly #limits: TaskLimits;
-  /** By blob and file name: the name is part of what is checked. */
-  #parsed = new Map<string, ParsedTask>();
+  /** By task: the name of the file is part of what is checked, and there is one file for each. */
+  #kept = new Map<string, Kept>();
+  /** The queue that was read last: the same one again has nothing new. */
+  #read: QueueIndex | null = null;
+  #complete = false;
+  /** Most tasks want one of a few sets of labels. */
+  readonly #labels = new Map<string, readonly string[]>();
 
   constructor(repository: Repository, limits: TaskLimits) {
     this.#repository = repository;
@@ -19,45 +34,69 @@ export class SpecCache {
 
   /** Reads what is new in the queue, forgets what has left it. @throws GitError */
   async update(queue: QueueIndex): Promise<void> {
-    const parsed = new Map<string, ParsedTask>();
+    if (queue === this.#read && this.#complete) return;
+    const kept = new Map<string, Kept>();
     const unread: QueueFile[] = [];
     for (const file of queue.files.values()) {
-      const known = this.#parsed.get(keyOf(file));
-      if (known) parsed.set(keyOf(file), known);
+      const known = this.#kept.get(file.taskId);
+      if (known?.blob === file.blob) kept.set(file.taskId, known);
       else if (file.regular) unread.push(file);
-      else parsed.set(keyOf(file), invalid('the task file is a link or a submodule; it must be a regular file'));
+      else kept.set(file.taskId, invalid(file, 'the task file is a link or a submodule; it must be a regular file'));
     }
+    const { maxTaskBytes } = this.#limits;
     for (let at = 0; at < unread.length; at += READ_BATCH) {
       const batch = unread.slice(at, at + READ_BATCH);
-      const { maxTaskBytes } = this.#limits;
       const blobs = await this.#repository.readBlobs(
         batch.map(({ blob }) => blob),
         maxTaskBytes,
       );
       for (const file of batch) {
         const found = blobs.get(file.blob);
-        if (found?.kind === 'content') {
-          parsed.set(keyOf(file), parseTaskFile(found.content, file.taskId, this.#limits));
-        } else if (found) {
+        if (found?.kind === 'content') kept.set(file.taskId, this.#keep(file, found.content));
+        else if (found) {
           const message = `the file has ${found.bytes} bytes; at most ${maxTaskBytes} are allowed (MAX_TASK_BYTES)`;
-          parsed.set(keyOf(file), invalid(message));
+          kept.set(file.taskId, invalid(file, message));
         }
         // Not there at all: the next refresh tries again.
       }
     }
-    this.#parsed = parsed;
+    this.#kept = kept;
+    this.#read = queue;
+    this.#complete = kept.size === queue.files.size;
+  }
+
+  /** null when it could not be read yet. */
+  brief(file: QueueFile): TaskBrief | null {
+    const kept = this.#kept.get(file.taskId);
+    return kept?.blob === file.blob ? kept.brief : null;
   }
 
   /** null when it could not be read yet. */
   get(file: QueueFile): ParsedTask | null {
-    return this.#parsed.get(keyOf(file)) ?? null;
+    const kept = this.#kept.get(file.taskId);
+    if (kept?.blob !== file.blob) return null;
+    return 'text' in kept ? parseTaskFile(Buffer.from(kept.text, 'utf8'), file.taskId, this.#limits) : kept.problem;
+  }
+
+  #keep(file: QueueFile, content: Buffer): Kept {
+    const parsed = parseTaskFile(content, file.taskId, this.#limits);
+    if (!parsed.ok) return { blob: file.blob, brief: { ok: false }, problem: parsed };
+    const { priority, requires, memoryBytes } = parsed.spec;
+    const brief = { ok: true, priority, requires: this.#sameLabels(requires), memoryBytes } as const;
+    return { blob: file.blob, brief, text: content.toString('utf8') };
+  }
+
+  #sameLabels(requires: readonly string[]): readonly string[] {
+    const key = requires.join('\n');
+    const known = this.#labels.get(key);
+    if (known) return known;
+    // Sets of labels that nobody uses any more are few, and not worth more than this.
+    if (this.#labels.size > PRIORITIES.length * 1_000) this.#labels.clear();
+    this.#labels.set(key, requires);
+    return requires;
   }
 }
 
-function keyOf(file: QueueFile): string {
-  return `${file.blob} ${file.taskId}`;
-}
-
-function invalid(problem: string): ParsedTask {
-  return { ok: false, problems: [problem], raw: null };
+function invalid(file: QueueFile, problem: string): Kept {
+  return { blob: file.blob, brief: { ok: false }, problem: { ok: false, problems: [problem], raw: null } };
 }

@@ -188,6 +188,24 @@ describe('repositories', () => {
     await rm(join(clone, 'objects'), { recursive: true });
     await repo.queue({ two: { script: 'true' } });
     await until('the record', async () => (await repo.record('two')) !== null, 40_000);
+    expect(await run.stop()).toBe(0);
+    // Over HTTP a running worker does without what is on the disk. Whoever starts next looks.
+    await using next = worker('damaged');
+    await next.logged('clone.damaged');
+    await repo.queue({ three: { script: 'true' } });
+    await until('the next record', async () => (await repo.record('three')) !== null, 40_000);
+    expect(await next.stop()).toBe(0);
+  });
+
+  it('heals the clone that the git command works with while it runs', async () => {
+    const repo = await repository('damaged-command');
+    await repo.queue({ one: { script: 'true' } });
+    await using run = worker('damaged-command', { GIT_TRANSPORT: 'command' });
+    await run.logged('result.recorded');
+    await until('it to settle', () => run.entries('poll.skipped').length >= 1, 20_000);
+    await rm(join(directory.sub('damaged-command', 'state', 'repository.git'), 'objects'), { recursive: true });
+    await repo.queue({ two: { script: 'true' } });
+    await until('the record', async () => (await repo.record('two')) !== null, 40_000);
     await run.logged('clone.damaged');
     expect(await run.stop()).toBe(0);
   });

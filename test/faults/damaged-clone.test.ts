@@ -66,6 +66,7 @@ class Box {
       name: this.#name,
       repoUrl: this.#repo.path,
       env: {
+        GIT_TRANSPORT: 'command',
         PULL_INTERVAL: '0.3',
         HEARTBEAT_INTERVAL: '1',
         NODE_TTL: '30',

@@ -48,13 +48,13 @@ afterAll(async () => {
   expect(left).toEqual([0]);
 });
 
-function startWorker(grid: string, name: string): WorkerProcess {
+function startWorker(grid: string, name: string, env: Readonly<Record<string, string>> = {}): WorkerProcess {
   return WorkerProcess.start({
     directory: directory.sub(grid),
     name,
     repoUrl: server.url(grid),
     dockerHost: engine.host,
-    env: { MAX_PARALLEL_TASKS: '2', HEARTBEAT_INTERVAL: '1', NODE_TTL: String(TTL_S), LOG_LEVEL: 'debug' },
+    env: { MAX_PARALLEL_TASKS: '2', HEARTBEAT_INTERVAL: '1', NODE_TTL: String(TTL_S), LOG_LEVEL: 'debug', ...env },
   });
 }
 
@@ -98,6 +98,11 @@ const MANNERS: readonly Manner[] = [
   { whom: 'tree', when: 'now' },
   { whom: 'tree', when: 'ls-remote' },
 ];
+
+/** A moment of a git process can only be met where there is one. */
+function transportFor({ when }: Manner): Record<string, string> {
+  return when === 'now' ? {} : { GIT_TRANSPORT: 'command' };
+}
 
 /** @returns what lets it go on */
 async function pause(worker: WorkerProcess, { whom, when }: Manner): Promise<() => void> {
@@ -174,11 +179,12 @@ describe('a worker that is stopped and goes on', () => {
         // Runs still when its owner goes on.
         runs: { script: `if [ "$DGRID_NODE_ID" = ${owner} ]; then sleep ${ENDLESS_S}; fi; echo $DGRID_NODE_ID` },
       });
-      await using first = startWorker(grid, owner);
+      const manner = MANNERS[round % MANNERS.length] as Manner;
+      await using first = startWorker(grid, owner, transportFor(manner));
       await until('both to run', () => first.entries('task.started').length === 2, 40_000);
       await using second = startWorker(grid, other);
       await second.logged('worker.ready');
-      const goOn = await pause(first, MANNERS[round % MANNERS.length] as Manner);
+      const goOn = await pause(first, manner);
       const pausedAtMs = performance.now();
       await end(owner, 'ends');
       await until('both to be taken over', () => second.entries('task.taken-over').length === 2, 60_000).catch(
@@ -241,12 +247,13 @@ describe('a worker that is stopped and goes on', () => {
       await repo.queue({ long: { script: `sleep ${WORK_S}; echo $DGRID_NODE_ID` }, 'a-short': { script: 'sleep 2' } });
       await using first = startWorker(grid, owner);
       await until('both to run', () => first.entries('task.started').length === 2, 40_000);
-      await using second = startWorker(grid, observer);
+      const manner = MANNERS[round % MANNERS.length] as Manner;
+      await using second = startWorker(grid, observer, transportFor(manner));
       const looks = () => [...second.entries('poll.skipped'), ...second.entries('poll.pulling')];
       await until('it to have looked', () => looks().length >= 2, 40_000).catch((error: unknown) => {
         throw new Error(`${String(error)}\n${second.output}`, { cause: error });
       });
-      const goOn = await pause(second, MANNERS[round % MANNERS.length] as Manner);
+      const goOn = await pause(second, manner);
       // From a little more than the time-to-live to more than any gap that an observer may have.
       const pauseMs = TTL_S * 1000 * (1.2 + (round % 5) * 0.5);
       await systemClock.sleep(pauseMs);

@@ -4,7 +4,7 @@ import { runSeeds } from '../simulation/seed-runner.ts';
 import { simulate } from '../simulation/simulation.ts';
 import { atScale } from '../support/scale.ts';
 
-const SEEDS = atScale(4_000, 100_000);
+const SEEDS = atScale(10_000, 100_000);
 const LIMIT_MS = atScale(300_000, 3_600_000);
 
 describe('simulated grids', () => {

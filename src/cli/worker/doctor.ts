@@ -2,7 +2,6 @@
 import type { Command } from 'commander';
 import { knownSecrets } from '../../config/secrets.ts';
 import type { CheckResult } from '../../doctor/check.ts';
-import { examine } from '../../doctor/examine.ts';
 import { createEmit, openLog } from '../../observe/logger.ts';
 import { EXIT } from '../exit-code.ts';
 import type { Style } from '../output.ts';
@@ -33,6 +32,8 @@ export function addDoctorCommand(program: Command, cli: Cli): void {
       },
     );
     const results: CheckResult[] = [];
+    // Loaded when it is used: a worker that runs does not carry it.
+    const { examine } = await import('../../doctor/examine.ts');
     try {
       const options = {
         settings,

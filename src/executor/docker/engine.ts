@@ -11,11 +11,12 @@ import { Agent as TlsAgent } from 'node:https';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex, type Readable } from 'node:stream';
-import Docker from 'dockerode';
+import type Docker from 'dockerode';
 import type { Clock } from '../../runtime.ts';
 import { ExecutorError } from '../executor.ts';
 import { DeadlineError, withDeadline } from './deadline.ts';
 import { type EngineAddress, engineAddress } from './engine-address.ts';
+import { loadDockerode } from './lean-dockerode.ts';
 import { SshAgent } from './ssh-agent.ts';
 import { tellsOfDiskTrouble } from './verdict.ts';
 
@@ -182,7 +183,8 @@ function connect(settings: EngineSettings): { docker: Docker; agent: Agent } {
   });
   try {
     const agent = agentFor(address);
-    return { docker: new Docker({ ...transportOptions(address), agent } as Docker.DockerOptions), agent };
+    const Dockerode = loadDockerode();
+    return { docker: new Dockerode({ ...transportOptions(address), agent } as Docker.DockerOptions), agent };
   } catch (cause) {
     throw new ExecutorError('engine-unavailable', `the connection to the engine can't be set up`, { cause });
   }

@@ -15,6 +15,8 @@ const TYPES: Readonly<Record<number, ObjectType>> = { 1: 'commit', 2: 'tree', 3:
 const OFS_DELTA = 6;
 const REF_DELTA = 7;
 const HEADER_BYTES = 12;
+/** What zlib takes at least. */
+const MIN_CHUNK_BYTES = 64;
 
 export interface PackReadOptions {
   format: ObjectFormat;
@@ -117,7 +119,9 @@ export class OversizedError extends ProtocolError {
 function inflate(bytes: Buffer, size: number): { content: Buffer; used: number } {
   try {
     // A byte more than promised, so that one too many shows as an error and not as a cut.
-    const { buffer, engine } = inflateSync(bytes, { info: true, maxOutputLength: size + 1 }) as unknown as {
+    // In one piece of the right size, or every small object would hold on to a large piece of memory.
+    const chunkSize = Math.max(MIN_CHUNK_BYTES, size + 1);
+    const { buffer, engine } = inflateSync(bytes, { info: true, maxOutputLength: size + 1, chunkSize }) as unknown as {
       buffer: Buffer;
       engine: { bytesWritten: number };
     };

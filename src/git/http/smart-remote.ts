@@ -159,7 +159,6 @@ export class SmartRemote {
         url: new URL(`git-${service}`, this.#base ?? this.#parts.address.url),
         headers: {
           'Content-Type': `${type}-request`,
-          Accept: `${type}-result`,
           ...(packed ? { 'Content-Encoding': 'gzip' } : {}),
         },
         body: packed ?? body,
@@ -184,6 +183,7 @@ export class SmartRemote {
         const answer = await this.#connection.send({
           ...request,
           headers: {
+            // Hosts tell programs from browsers by its beginning.
             'User-Agent': 'git/2 d-grid',
             // The version is chosen anew with each request: there is no session.
             ...(request.operation === 'push' ? {} : { 'Git-Protocol': 'version=2' }),

@@ -49,15 +49,15 @@ export function readAbilities(body: Buffer): HostAbilities {
 }
 
 export function lsRefsRequest(prefixes: readonly string[], { format, unborn }: HostAbilities): Buffer {
+  // Each byte of this travels with each idle poll.
+  const asksHead = prefixes.some((prefix) => 'HEAD'.startsWith(prefix) || 'refs/heads/'.startsWith(prefix));
   return Buffer.concat([
-    packet('command=ls-refs\n'),
-    packet(`${AGENT}\n`),
-    packet(`object-format=${format}\n`),
+    packet('command=ls-refs'),
+    ...(format === 'sha1' ? [] : [packet(`object-format=${format}`)]),
     DELIMITER,
-    packet('symrefs\n'),
-    ...(unborn ? [packet('unborn\n')] : []),
-    packet('ref-prefix HEAD\n'),
-    ...prefixes.map((prefix) => packet(`ref-prefix ${prefix}\n`)),
+    ...(asksHead ? [packet('symrefs'), packet('ref-prefix HEAD')] : []),
+    ...(asksHead && unborn ? [packet('unborn')] : []),
+    ...prefixes.map((prefix) => packet(`ref-prefix ${prefix}`)),
     FLUSH,
   ]);
 }

@@ -96,10 +96,12 @@ async function setUp() {
   const claim = async (): Promise<HeldClaim> => {
     const view = await reader.refresh();
     await specs.update(view.queue);
-    const [won] = await book.claim(
-      selectCandidates({
+    const [won] = await book.claim([
+      ...selectCandidates({
         view,
+        briefOf: (file) => specs.brief(file),
         parsedOf: (file) => specs.get(file),
+        isWanted: () => true,
         isOrphan: () => false,
         delayIsOver: () => true,
         arrivalOf: () => 0,
@@ -107,7 +109,7 @@ async function setUp() {
         nodeLabels: [],
         room: 1,
       }),
-    );
+    ]);
     if (!won) throw new Error('the claim was not won');
     return won;
   };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { oid, refName } from '../../../src/git/oid.ts';
 import type { GridView } from '../../../src/ledger/grid-view.ts';
-import { QueueIndex } from '../../../src/ledger/queue-index.ts';
+import { type QueueFile, QueueIndex } from '../../../src/ledger/queue-index.ts';
 import { type SelectionInput, SHUFFLE_WINDOW, selectCandidates } from '../../../src/ledger/selection.ts';
 import type { TaskState } from '../../../src/ledger/state-codec.ts';
 import { nodeId, type TaskId, taskId } from '../../../src/task/id.ts';
@@ -34,7 +34,6 @@ function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}):
       duplicates: [],
       records: [],
       alreadyRecorded: new Set(),
-      format: 'sha1',
     }),
     tasks: new Map(
       tasks.flatMap(({ id, state }, index) =>
@@ -47,13 +46,19 @@ function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}):
     fetched: false,
     elsewhere: false,
   };
+  const parsedOf = (file: QueueFile) => {
+    const task = tasks.find(({ id }) => id === file.taskId);
+    const json = JSON.stringify({ task_id: file.taskId, script: 'true', ...task?.fields });
+    return parseTaskFile(Buffer.from(json), file.taskId, LIMITS);
+  };
   return {
     view,
-    parsedOf: (file) => {
-      const task = tasks.find(({ id }) => id === file.taskId);
-      const json = JSON.stringify({ task_id: file.taskId, script: 'true', ...task?.fields });
-      return parseTaskFile(Buffer.from(json), file.taskId, LIMITS);
+    briefOf: (file) => {
+      const parsed = parsedOf(file);
+      return parsed.ok ? { ok: true, ...parsed.spec } : { ok: false };
     },
+    parsedOf,
+    isWanted: () => true,
     isOrphan: () => false,
     delayIsOver: () => true,
     arrivalOf: (id) => tasks.find((task) => task.id === id)?.arrival ?? 1,
@@ -63,6 +68,8 @@ function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}):
     ...overrides,
   };
 }
+
+const candidates = (given: SelectionInput) => [...selectCandidates(given)];
 
 const state = (id: string, rest: Partial<TaskState>): TaskState =>
   ({
@@ -90,20 +97,14 @@ describe('selection', () => {
       { id: 'critical-new', fields: { priority: 'critical' }, arrival: 9 },
       { id: 'high', fields: { priority: 'high' }, arrival: 5 },
     ];
-    expect(ids(selectCandidates(input(tasks)))).toEqual([
-      'critical-new',
-      'high',
-      'medium-old',
-      'medium-new',
-      'low-old',
-    ]);
+    expect(ids(candidates(input(tasks)))).toEqual(['critical-new', 'high', 'medium-old', 'medium-new', 'low-old']);
   });
 
   it('starts at different places on different nodes, but keeps the order of age in the large', () => {
     const tasks = Array.from({ length: 3 * SHUFFLE_WINDOW }, (_, index) => ({
       id: `t${String(index).padStart(4, '0')}`,
     }));
-    const orders = ['a', 'b', 'c'].map((name) => ids(selectCandidates(input(tasks, { nodeId: nodeId(name) }))));
+    const orders = ['a', 'b', 'c'].map((name) => ids(candidates(input(tasks, { nodeId: nodeId(name) }))));
     expect(new Set(orders.map((order) => order[0])).size).toBeGreaterThan(1);
     const oldest = tasks.slice(0, SHUFFLE_WINDOW).map(({ id }) => id);
     for (const order of orders) {
@@ -119,7 +120,7 @@ describe('selection', () => {
     const wanted = names.map((name) => {
       const given = input(tasks, { nodeId: nodeId(name), room });
       for (const other of names) given.view.nodes.set(nodeId(other), { oid: hex(700), state: null });
-      return ids(selectCandidates(given)).slice(0, room);
+      return ids(candidates(given)).slice(0, room);
     });
     // Each of them is alone with most of what it wants.
     expect(new Set(wanted.flat()).size).toBeGreaterThan(0.8 * names.length * room);
@@ -138,13 +139,13 @@ describe('selection', () => {
     ];
     const given = input(tasks, { delayIsOver: () => false });
     given.view.tasks.set(taskId('unread'), { oid: hex(1), state: null });
-    expect(ids(selectCandidates(given))).toEqual(['free']);
+    expect(ids(candidates(given))).toEqual(['free']);
   });
 
   it('takes what waits and what is orphaned from exactly the state that it saw', () => {
     const waiting = state('w', { state: 'waiting', waitReason: 'retry', delayMs: 5 });
     const orphan = state('o', {});
-    const found = selectCandidates(
+    const found = candidates(
       input(
         [
           { id: 'w', state: waiting },
@@ -163,7 +164,32 @@ describe('selection', () => {
 
   it('runs a task with labels where the node has them all', () => {
     const tasks = [{ id: 'gpu', fields: { requires: ['gpu', 'arm64'] } }];
-    expect(ids(selectCandidates(input(tasks, { nodeLabels: ['gpu'] })))).toEqual([]);
-    expect(ids(selectCandidates(input(tasks, { nodeLabels: ['arm64', 'gpu', 'x'] })))).toEqual(['gpu']);
+    expect(ids(candidates(input(tasks, { nodeLabels: ['gpu'] })))).toEqual([]);
+    expect(ids(candidates(input(tasks, { nodeLabels: ['arm64', 'gpu', 'x'] })))).toEqual(['gpu']);
+  });
+});
+
+describe('a long queue', () => {
+  it('has the same order whether it is sorted as a whole or only its beginning', () => {
+    const tasks = Array.from({ length: 1_000 }, (_, at) => ({
+      id: `t${String((at * 7919) % 1_000).padStart(4, '0')}`,
+      fields: { priority: ['critical', 'high', 'medium', 'low'][at % 4] },
+      arrival: at % 3,
+    }));
+    const found = candidates(input(tasks));
+    expect(found).toHaveLength(1_000);
+    const rank = ({ taskId: id }: { taskId: string }): number => {
+      const task = tasks.find((each) => each.id === id);
+      return ['critical', 'high', 'medium', 'low'].indexOf(task?.fields.priority ?? '') * 3 + (task?.arrival ?? 0);
+    };
+    const ranks = found.map(rank);
+    expect(ranks).toEqual(ranks.toSorted((a, b) => a - b));
+    // The first of its rank by name are among the first, however far the shuffling goes.
+    const first = found.slice(0, SHUFFLE_WINDOW).map(({ taskId: id }) => id);
+    const best = tasks
+      .filter((task) => rank({ taskId: task.id }) === 0)
+      .map(({ id }) => id)
+      .sort();
+    expect(new Set(first)).toEqual(new Set(best.slice(0, SHUFFLE_WINDOW)));
   });
 });

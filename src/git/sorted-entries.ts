@@ -1,0 +1,79 @@
+/**
+ * A directory of any size, to look names up in: the tree's own bytes, and where in them each entry begins. With a million
+ * entries a map of names would cost a hundred times the memory.
+ */
+import type { ObjectFormat, Oid } from './oid.ts';
+
+const SPACE = 0x20;
+
+export class SortedEntries {
+  readonly #tree: Buffer;
+  readonly #idBytes: number;
+  /** Made at the first look. */
+  #starts: Uint32Array | null = null;
+
+  /** @param tree the content of a tree object */
+  constructor(tree: Buffer, format: ObjectFormat) {
+    this.#tree = tree;
+    this.#idBytes = format === 'sha1' ? 20 : 32;
+  }
+
+  /** The id of the file of this name, or null. @throws RangeError when the bytes are no tree. */
+  idOf(name: string): Oid | null {
+    const starts = this.#index();
+    const key = Buffer.from(name, 'utf8');
+    // Trees are sorted by name, byte by byte; directories as if their names ended in a slash, but none is looked for here.
+    let low = 0;
+    let high = starts.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const { from, to } = this.#nameAt(starts[middle] as number);
+      const order = this.#compare(from, to, key);
+      if (order === 0) return this.#tree.toString('hex', to + 1, to + 1 + this.#idBytes) as Oid;
+      if (order < 0) low = middle + 1;
+      else high = middle - 1;
+    }
+    return null;
+  }
+
+  /** How many names end like this. */
+  countFiles(suffix: string): number {
+    const end = Buffer.from(`${suffix}\0`);
+    let count = 0;
+    for (const start of this.#index()) {
+      const { to } = this.#nameAt(start);
+      if (this.#tree.compare(end, 0, end.length, Math.max(0, to + 1 - end.length), to + 1) === 0) count += 1;
+    }
+    return count;
+  }
+
+  #index(): Uint32Array {
+    if (this.#starts) return this.#starts;
+    const starts: number[] = [];
+    for (let at = 0; at < this.#tree.length; ) {
+      starts.push(at);
+      const nul = this.#tree.indexOf(0, at);
+      at = nul + 1 + this.#idBytes;
+      if (nul < 0 || at > this.#tree.length) throw new RangeError('malformed tree');
+    }
+    this.#starts = Uint32Array.from(starts);
+    return this.#starts;
+  }
+
+  #nameAt(start: number): { from: number; to: number } {
+    const from = this.#tree.indexOf(SPACE, start) + 1;
+    return { from, to: this.#tree.indexOf(0, from) };
+  }
+
+  #compare(from: number, to: number, key: Buffer): number {
+    const isDirectory = this.#tree[from - 2] === 0x30 && this.#tree[from - 6] === 0x34; // "40000 "
+    const order = this.#tree.compare(key, 0, key.length, from, to);
+    if (!isDirectory) return order;
+    // "a" as a directory stands where "a/" would: behind "a.b", before "a0".
+    const length = to - from;
+    const common = this.#tree.compare(key, 0, Math.min(key.length, length), from, to);
+    if (common !== 0 || key.length < length) return common === 0 ? 1 : common;
+    if (key.length === length) return 1;
+    return 0x2f - (key[length] as number) || 1;
+  }
+}
