@@ -30,8 +30,15 @@ async function main(argv: readonly string[]): Promise<number> {
   const chosen = SUITES.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
   await using engines = new SharedEngine();
   const documents: SuiteDocument[] = [];
+  const interrupted = Promise.withResolvers<never>();
+  // The rest of what is under way still has to be cleared away.
+  interrupted.promise.catch(() => undefined);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => interrupted.reject(new Interrupted(`stopped by ${signal}`)));
+  }
   for (const suite of chosen) {
-    const document = await runSuite(suite, { quick: values.quick === true, engine: () => engines.get() });
+    const options = { quick: values.quick === true, engine: () => engines.get() };
+    const document = await runSuite(suite, options, interrupted.promise);
     documents.push(document);
     console.log(values.json ? JSON.stringify(document) : suiteTable(document));
     // After each suite, so that an hour's figures survive what becomes of the next.
@@ -40,7 +47,11 @@ async function main(argv: readonly string[]): Promise<number> {
   return documents.every(isComplete) ? 0 : 1;
 }
 
-async function runSuite(suite: Suite, options: Omit<LabOptions, 'tell'>): Promise<SuiteDocument> {
+async function runSuite(
+  suite: Suite,
+  options: Omit<LabOptions, 'tell'>,
+  interrupted: Promise<never>,
+): Promise<SuiteDocument> {
   const { aim, boundMinutes, method, name, title } = suite;
   const machine: Machine = await readMachine(ROOT);
   const startedMs = performance.now();
@@ -59,9 +70,10 @@ async function runSuite(suite: Suite, options: Omit<LabOptions, 'tell'>): Promis
     const running = suite.run(lab);
     // Given up: what it still waits for is taken away below, and nobody is left to hear of that.
     running.catch(() => undefined);
-    const results = await Promise.race([running, late.promise]);
+    const results = await Promise.race([running, late.promise, interrupted]);
     return { ...document, results, seconds: seconds(startedMs), failure: null };
   } catch (error) {
+    if (error instanceof Interrupted) throw error;
     tell(String(error));
     return { ...document, results: [], seconds: seconds(startedMs), failure: String(error) };
   } finally {
@@ -72,6 +84,10 @@ async function runSuite(suite: Suite, options: Omit<LabOptions, 'tell'>): Promis
 
 function seconds(sinceMs: number): number {
   return (performance.now() - sinceMs) / 1000;
+}
+
+class Interrupted extends Error {
+  override readonly name = 'Interrupted';
 }
 
 /** One engine for all suites of a run: it takes a while to come up, and none leaves anything in it. */
@@ -89,4 +105,10 @@ class SharedEngine {
   }
 }
 
-process.exitCode = await main(process.argv.slice(2));
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof Interrupted)) throw error;
+  console.error(`bench: ${error.message}`);
+  process.exitCode = 1;
+}

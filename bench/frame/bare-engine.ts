@@ -8,6 +8,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { bootstrapInput } from '../../src/executor/docker/bootstrap.ts';
 import { hermeticEnv } from '../../test/support/temp.ts';
 
 export const IMAGE = 'busybox:stable';
@@ -20,6 +21,8 @@ export interface BareRun {
 }
 
 const MAX_ANSWER_BYTES = 1024 ** 2;
+/** Of a container that only says a word. */
+const RUN_BOUND_MS = 60_000;
 let made = 0;
 
 export class BareEngine {
@@ -33,7 +36,11 @@ export class BareEngine {
   }
 
   /** create → attach → wait → start → script on standard input → end → inspect → remove, as the worker does. */
-  async run(script: string): Promise<BareRun> {
+  run(script: string): Promise<BareRun> {
+    return inTime('the bare calls', this.#run(script));
+  }
+
+  async #run(script: string): Promise<BareRun> {
     made += 1;
     const startedMs = performance.now();
     const { Id: id } = JSON.parse(
@@ -46,11 +53,11 @@ export class BareEngine {
     });
     const ended = await this.#open('POST', `/containers/${id}/wait?condition=next-exit`);
     await this.#call('POST', `/containers/${id}/start`);
-    const bytes = Buffer.from(script);
-    attached.write(Buffer.concat([Buffer.from(`${bytes.length}\n`), bytes]));
+    attached.write(bootstrapInput(script));
     await read(ended);
     if (!attached.readableEnded) await once(attached, 'end');
-    await this.#call('GET', `/containers/${id}/json`);
+    const { State } = JSON.parse(await this.#call('GET', `/containers/${id}/json`)) as { State: { ExitCode: number } };
+    if (State.ExitCode !== 0) throw new Error(`the bare container ended with ${State.ExitCode}`);
     await this.#call('DELETE', `/containers/${id}?force=true&v=true`);
     attached.destroy();
     return { firstByteMs, wholeMs: performance.now() - startedMs };
@@ -84,6 +91,16 @@ export class BareEngine {
     sent.end();
     const [, socket] = (await once(sent, 'upgrade')) as [IncomingMessage, Duplex, Buffer];
     return socket;
+  }
+}
+
+async function inTime(what: string, work: Promise<BareRun>): Promise<BareRun> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`${what} took more than ${RUN_BOUND_MS} ms`)), RUN_BOUND_MS);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,5 +1,4 @@
 /** What the suites with a real engine share: a repository, a worker whose talk with the engine is watched, baselines. */
-import { OPTIONS } from '../../src/config/options.ts';
 import { commitFiles } from '../../test/support/git.ts';
 import { BareEngine } from './bare-engine.ts';
 import { EngineTap } from './engine-tap.ts';
@@ -12,13 +11,8 @@ const READY_BOUND_MS = 120_000;
 export const TASK_BOUND_MS = 60_000;
 const BRANCH = 'refs/heads/main';
 
-/** In the settings' table of this version. */
-export function hasSetting(name: string): boolean {
-  return Object.hasOwn(OPTIONS, name);
-}
-
 /** Settings for a worker that keeps no containers ready. */
-export const COLD: Readonly<Record<string, string>> = hasSetting('WARM_POOL_SIZE') ? { WARM_POOL_SIZE: '0' } : {};
+export const COLD = { WARM_POOL_SIZE: '0' } as const;
 
 export interface EngineBench {
   /** Of the bare repository. */
