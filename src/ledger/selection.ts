@@ -90,7 +90,7 @@ function claimableFrom(input: SelectionInput, id: TaskId): Candidate['from'] | '
 }
 
 function* inOrder(all: readonly Claimable[], input: SelectionInput): Generator<Claimable> {
-  const width = Math.max(SHUFFLE_WINDOW, SPREAD * input.room * countNodes(input.view));
+  const width = Math.max(SHUFFLE_WINDOW, SPREAD * input.room * liveNodes(input.view).length);
   const before = (a: Claimable, b: Claimable): number =>
     a.priority - b.priority || a.arrival - b.arrival || (a.file.taskId < b.file.taskId ? -1 : 1);
   // Mostly the first window is all that is needed, and to sort the whole queue for it takes long.
@@ -101,17 +101,19 @@ function* inOrder(all: readonly Claimable[], input: SelectionInput): Generator<C
   yield* shuffled(all.filter((each) => !seen.has(each)).sort(before), input, width);
 }
 
-/** Windows of equal rank, each in this node's own order. */
+/** Windows of equal rank, each in this node's own order: what falls to it among all that may claim, and then the rest. */
 function* shuffled(ordered: readonly Claimable[], input: SelectionInput, width: number): Generator<Claimable> {
+  const others = liveNodes(input.view).filter((id) => id !== input.nodeId);
   for (let start = 0; start < ordered.length; ) {
     const first = ordered[start] as Claimable;
     let end = start;
     while (end < ordered.length && end - start < width && sameRank(ordered[end], first)) end += 1;
-    const window = ordered.slice(start, end).map((each) => ({
-      each,
-      weight: rendezvousWeight(input.nodeId, each.file.taskId),
-    }));
-    window.sort((a, b) => b.weight - a.weight);
+    const window = ordered.slice(start, end).map((each) => {
+      const { taskId } = each.file;
+      const weight = rendezvousWeight(input.nodeId, taskId);
+      return { each, weight, falls: others.every((id) => rendezvousWeight(id, taskId) < weight) };
+    });
+    window.sort((a, b) => Number(b.falls) - Number(a.falls) || b.weight - a.weight);
     for (const { each } of window) yield each;
     start = end;
   }
@@ -137,12 +139,10 @@ function smallest(
 }
 
 /** Nodes that may claim; what is not read counts as one that may. */
-function countNodes(view: GridView): number {
-  let count = 0;
-  for (const { state } of view.nodes.values()) {
-    if (state?.kind !== 'state' || state.state.state === 'alive') count += 1;
-  }
-  return count;
+function liveNodes(view: GridView): NodeId[] {
+  return [...view.nodes].flatMap(([id, { state }]) =>
+    state?.kind !== 'state' || state.state.state === 'alive' ? [id] : [],
+  );
 }
 
 function sameRank(a: Claimable | undefined, b: Claimable): boolean {

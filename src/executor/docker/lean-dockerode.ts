@@ -8,7 +8,7 @@
 import { createRequire } from 'node:module';
 import type Docker from 'dockerode';
 
-const require = createRequire(import.meta.url);
+const load = createRequire(import.meta.url);
 
 /** By the package that asks for them, as it asks for them. */
 const UNUSED = {
@@ -19,10 +19,10 @@ const UNUSED = {
 /** dockerode's class. Loaded at the first call. */
 export function loadDockerode(): typeof Docker {
   for (const [name, parts] of Object.entries(UNUSED)) {
-    const within = createRequire(require.resolve(name));
+    const within = createRequire(load.resolve(name));
     for (const part of parts) replace(within, part);
   }
-  return require('dockerode') as typeof Docker;
+  return load('dockerode') as typeof Docker;
 }
 
 function replace(within: NodeJS.Require, part: string): void {
@@ -32,9 +32,9 @@ function replace(within: NodeJS.Require, part: string): void {
   } catch {
     return;
   }
-  if (require.cache[path]) return;
+  if (load.cache[path]) return;
   const replacement = (): never => {
     throw new Error(`${part} of dockerode was left out`);
   };
-  require.cache[path] = { id: path, filename: path, loaded: true, exports: replacement } as unknown as NodeJS.Module;
+  load.cache[path] = { id: path, filename: path, loaded: true, exports: replacement } as unknown as NodeJS.Module;
 }
