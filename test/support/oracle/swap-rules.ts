@@ -8,10 +8,22 @@ export function checkSwaps({ history, lateReadings, report, toleranceMs }: Exami
   const deletions = new Map<RefName, RefChange[]>();
   const lastOf = new Map<RefName, RefChange>();
   const replacedAtMs = new Map<RefChange, number>();
+  const held = new Map<RefName, Set<string>>();
+  const echoing = new Set<RefName>();
+  /** Made on a state that a late copy of a request had brought back: whoever gave up on it before was right then. */
+  const onEcho = new Set<RefChange>();
   for (const change of history.changes) {
     const { ref, timeMs, to } = change;
-    const before = lastOf.get(ref);
-    if (before) replacedAtMs.set(before, timeMs);
+    const before = held.get(ref) ?? new Set<string>();
+    held.set(ref, before);
+    if (to === null) echoing.delete(ref);
+    else {
+      if (before.has(to)) echoing.add(ref);
+      else if (echoing.delete(ref)) onEcho.add(change);
+      before.add(to);
+    }
+    const last = lastOf.get(ref);
+    if (last) replacedAtMs.set(last, timeMs);
     lastOf.set(ref, change);
     if (to !== null) {
       // A late copy of a request from nothing can bring it once more; the first time is what was asked for.
@@ -42,7 +54,7 @@ export function checkSwaps({ history, lateReadings, report, toleranceMs }: Exami
     // What was there and has been replaced since is as good as lost: nobody acts on it any more.
     const replaced =
       change !== undefined && (replacedAtMs.get(change) ?? Number.POSITIVE_INFINITY) <= tried.settledMs + toleranceMs;
-    if (tried.outcome !== 'won' && replaced) continue;
+    if (tried.outcome !== 'won' && (replaced || (change && onEcho.has(change)))) continue;
     const problem = problemOf(tried, change?.from === tried.from ? change : undefined, toleranceMs);
     if (problem !== null) report(tried.outcome, tried.ref, `${name(tried)} ${problem}`);
   }
