@@ -1,5 +1,6 @@
 /** What the figures were measured on. Nothing in here names the machine itself. */
-import { cpus, loadavg, release, totalmem } from 'node:os';
+import { statfs } from 'node:fs/promises';
+import { cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import { tryProgram } from '../../test/support/programs.ts';
 
 export interface Machine {
@@ -12,6 +13,8 @@ export interface Machine {
   git: string;
   /** null where there is none. */
   docker: string | null;
+  /** The file system that everything lay on: the server's repository, clones, state directories. TMPDIR chooses it. */
+  files: string;
   /** Of this repository; with a mark when something was changed since. */
   commit: string;
   /** Mean number of running processes over the minute before: above the number of cores the figures are noise. */
@@ -40,7 +43,21 @@ export async function readMachine(root: string): Promise<Machine> {
       async (answer) =>
         answer ?? (await said('docker', '--version'))?.replace(/^Docker version ([^,]+).*$/, '$1') ?? null,
     ),
+    files: await fileSystemOf(tmpdir()),
     commit: changes ? `${commit}, changed` : commit,
     load: Math.round(load * 100) / 100,
   };
+}
+
+/** The kernel's numbers for the usual ones. */
+const FILE_SYSTEMS: Readonly<Record<number, string>> = {
+  0x01021994: 'memory (tmpfs)',
+  0xef53: 'ext4',
+  0x9123683e: 'btrfs',
+  0x58465342: 'xfs',
+};
+
+async function fileSystemOf(path: string): Promise<string> {
+  const { type } = await statfs(path);
+  return FILE_SYSTEMS[type] ?? `0x${type.toString(16)}`;
 }

@@ -68,7 +68,9 @@ function machineLines(documents: readonly SuiteDocument[]): string[] {
 }
 
 function mixedMachines(machines: readonly Machine[]): string[] {
-  const facts = new Set(machines.map((machine) => JSON.stringify({ ...machine, commit: null, load: null })));
+  const facts = new Set(
+    machines.map((machine) => JSON.stringify({ ...machine, commit: null, load: null, files: null })),
+  );
   return facts.size > 1 ? ['**Not all suites were run on the same machine.**', ''] : [];
 }
 
@@ -111,7 +113,7 @@ function measuredSection(document: SuiteDocument, files: Map<string, string>): s
     ...results.map(row),
     '',
     ...results.flatMap(({ missing, name }) => (missing === null ? [] : [`Not measured, ${name}: ${missing}.`, ''])),
-    `This suite took ${Math.round(seconds)} s.`,
+    `This suite took ${Math.round(seconds)} s. Repository, clones and state lay on ${document.machine.files}.`,
     '',
   ];
 }

@@ -21,6 +21,7 @@ const MACHINE = {
   docker: null,
   commit: 'abc',
   load: 0.5,
+  files: 'ext4',
 };
 
 function document(changes: Partial<SuiteDocument> = {}): SuiteDocument {

@@ -24,6 +24,7 @@ const DOCUMENT: SuiteDocument = {
     docker: null,
     commit: 'abc',
     load: 0.5,
+    files: 'ext4',
   },
   date: '2026-01-02T03:04:05.000Z',
   quick: false,
