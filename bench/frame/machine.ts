@@ -36,7 +36,7 @@ export async function readMachine(root: string): Promise<Machine> {
     processor: first?.model.trim() ?? 'unknown',
     cores: cpus().length,
     memoryGib: Math.round(totalmem() / GIB),
-    system: `${process.platform} ${release()}`,
+    system: `${process.platform} ${/^[\d.]+/.exec(release())?.[0] ?? release()}`,
     node: process.version,
     git: ((await said('git', '--version')) ?? 'none').replace('git version ', ''),
     docker: await said('docker', 'version', '--format', '{{.Client.Version}}').then(

@@ -111,14 +111,16 @@ export class Quota {
     const nowMs = this.#options.clock.monotonicMs();
     // Reserved before the first await, so that calls which overlap cannot get the same grant.
     const grant = this.#add(nowMs, granted);
+    if (this.#options.maxPerHour === 0) {
+      // No task waits for a disk to learn that there is no limit.
+      void this.#save().catch((error: unknown) => this.#options.emit('quota.unwritable', { err: error }));
+      return granted;
+    }
     try {
       await this.#save();
     } catch (error) {
-      if (this.#options.maxPerHour > 0) {
-        grant.count -= granted;
-        throw error;
-      }
-      this.#options.emit('quota.unwritable', { err: error });
+      grant.count -= granted;
+      throw error;
     }
     return granted;
   }
