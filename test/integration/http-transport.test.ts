@@ -197,6 +197,29 @@ describe('who we are', () => {
     expect(test.named('transport.fallback')).toEqual([]);
   });
 
+  it('is not told to a host that the first contact was redirected to', async () => {
+    await serve();
+    const other = await GitServer.start();
+    try {
+      await commitFiles(await other.createRepository('r'), { b: '2' });
+      const heard: unknown[] = [];
+      other.onRequest = ({ headers }) => void heard.push(headers['authorization']);
+      // The first host wants to know who we are, and sends us on once it does.
+      server.auth = { user: 'x-access-token', token: TOKEN };
+      const Location = `${other.url('r')}/info/refs?service=git-upload-pack`;
+      server.onRequest = () => ({ kind: 'status', status: 302, headers: { Location } });
+      const { repository } = open({ token: TOKEN });
+      expect((await repository.listRefs(['refs/'])).refs.size).toBe(1);
+      await repository.fetchRefs(['refs/dgrid/*']);
+      const made = state('x');
+      await repository.swapRefs([{ ref: TASK, from: null, to: made.oid }], made.objects);
+      expect(heard.length).toBeGreaterThanOrEqual(3);
+      expect(new Set(heard)).toEqual(new Set([undefined]));
+    } finally {
+      await other.stop();
+    }
+  });
+
   it('is asked of the helper once, and again when it was replaced', async () => {
     await serve();
     const file = dir.sub('secret');

@@ -140,6 +140,7 @@ export class SmartRemote {
       if (!(cause instanceof ProtocolError)) throw cause;
       throw new UnfitError(cause.message, { cause });
     }
+    if (!answer.url.pathname.endsWith('/info/refs')) throw new UnfitError(`${url.origin} redirects to something else`);
     this.#base = new URL('..', answer.url);
     return abilities;
   }
@@ -179,7 +180,9 @@ export class SmartRemote {
     const { credentials, deadlineMs } = this.#parts;
     try {
       for (let tries = 1; ; tries += 1) {
-        const proof = await credentials.current();
+        // A host that the first contact was redirected to is another one: what proves who we are is not meant for it.
+        const isOurs = request.url.origin === this.#parts.address.origin;
+        const proof = isOurs ? await credentials.current() : null;
         const answer = await this.#connection.send({
           ...request,
           headers: {
@@ -193,7 +196,7 @@ export class SmartRemote {
           deadlineMs,
           signal,
         });
-        if (answer.status === 401 && tries === 1) {
+        if (answer.status === 401 && isOurs && tries === 1) {
           if (!takesBasic(answer)) throw new UnfitError(`${answer.url.origin} wants another proof than a password`);
           if (await credentials.refused(proof, signal)) continue;
         }
