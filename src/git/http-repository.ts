@@ -1,7 +1,7 @@
 /**
  * The repository over smart HTTP, spoken by ourselves: one small request to see whether anything changed, one to push any
- * number of swaps, objects straight into memory. The git command stands behind it: it makes the local clone at the first
- * fetch and keeps it, and does whatever this host or this machine does not let us do.
+ * number of swaps, objects straight into memory. The first fetch of a branch also goes into the local clone, for the next
+ * start. The git command stands behind it: it keeps the clone, and does whatever this host or this machine does not let us.
  *
  * States of each of listing, fetching, pushing: ours → the command's (after a refusal in principle) → ours again after
  * `TRY_AGAIN_MS`.
