@@ -52,20 +52,24 @@ async function commandLinesDuring(work: Promise<unknown>): Promise<string> {
 }
 
 describe('the token', () => {
-  it('stays out of everything while the remote works', async () => {
-    const repo = new TaskRepository(await server.createRepository('works'));
+  it.each([
+    // What proves that the command lines were looked at: the program that answers the push, or the one that makes it.
+    { transport: 'auto', name: 'works', expected: 'receive-pack' },
+    { transport: 'command', name: 'works-by-git', expected: 'git push' },
+  ])('stays out of everything while the remote works ($transport)', async ({ transport, name, expected }) => {
+    const repo = new TaskRepository(await server.createRepository(name));
     await repo.queue({ spy: { script: 'env; cat /proc/1/environ; ls -la /dgrid' }, other: { script: 'exit 1' } });
     const run = WorkerProcess.start({
       directory: directory.path,
-      name: 'works',
-      repoUrl: server.url('works'),
+      name,
+      repoUrl: server.url(name),
       dockerHost: engine.host,
-      env: { GIT_TOKEN: TOKEN, LOG_LEVEL: 'trace' },
+      env: { GIT_TOKEN: TOKEN, LOG_LEVEL: 'trace', GIT_TRANSPORT: transport },
       args: ['--until-idle'],
     });
     const commandLines = await commandLinesDuring(run.exit());
     expect(await run.exit()).toBe(0);
-    expect(commandLines).toContain('push');
+    expect(commandLines).toContain(expected);
     expectAbsent('command lines', commandLines);
     expectAbsent('log', run.output);
     expect((await repo.record('spy'))?.status).toBe('success');
@@ -73,7 +77,7 @@ describe('the token', () => {
     expect(everything.length).toBeGreaterThan(1_000);
     expectAbsent('objects of the repository', everything);
     expectAbsent('refs', await git(repo.path, ['for-each-ref', '--format=%(refname) %(contents)']));
-    for (const path of filesBelow(directory.sub('works', 'state'))) {
+    for (const path of filesBelow(directory.sub(name, 'state'))) {
       expectAbsent(path, readFileSync(path).toString('latin1'));
     }
   });
