@@ -21,6 +21,7 @@ import type { Clock } from '../runtime.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import type { Gate } from './gate.ts';
+import { MemoryPlan } from './memory-plan.ts';
 import type { Prefetch } from './prefetch.ts';
 import type { RecordingTurn } from './recording-turn.ts';
 import type { TaskRunner } from './task-runner.ts';
@@ -243,20 +244,27 @@ export class Cycle {
     });
   }
 
+  /** Those that there is memory for. */
   #fitting(candidates: Iterable<Candidate>, room: number): Candidate[] {
-    const { book, defaultMemoryBytes, emit, memoryAllows, runner } = this.#parts;
+    const { book, defaultMemoryBytes, emit, maxParallelTasks, memoryAllows, runner } = this.#parts;
     const bytesOf = ({ spec }: { spec: TaskSpec }): number => spec.memoryBytes ?? defaultMemoryBytes;
+    const plan = new MemoryPlan(maxParallelTasks);
+    for (const bytes of runner.occupiedMemoryBytes) plan.promise(bytes);
+    for (const claim of book.held.values()) {
+      if (!runner.isActive(claim.taskId) && !plan.follows(bytesOf(claim))) plan.promise(bytesOf(claim));
+    }
     const chosen: Candidate[] = [];
-    let reserved = runner.reservedMemoryBytes;
-    for (const claim of book.held.values()) if (!runner.isActive(claim.taskId)) reserved += bytesOf(claim);
     let unfit: Candidate | null = null;
     for (const candidate of candidates) {
       if (chosen.length === room) break;
-      if (!memoryAllows(bytesOf(candidate), reserved)) {
-        unfit ??= candidate;
-        continue;
+      const bytes = bytesOf(candidate);
+      if (!plan.follows(bytes)) {
+        if (!memoryAllows(bytes, plan.promisedBytes)) {
+          unfit ??= candidate;
+          continue;
+        }
+        plan.promise(bytes);
       }
-      reserved += bytesOf(candidate);
       chosen.push(candidate);
     }
     if (unfit && unfit.taskId !== this.#toldOfMemory) {

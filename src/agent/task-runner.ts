@@ -92,11 +92,9 @@ export class TaskRunner {
     return [...this.#active.values()].filter(({ slotFree }) => !slotFree).length;
   }
 
-  /** Memory promised to tasks that are in work here. */
-  get reservedMemoryBytes(): number {
-    let bytes = 0;
-    for (const { claim, slotFree } of this.#active.values()) if (!slotFree) bytes += this.#memoryOf(claim);
-    return bytes;
+  /** What each of them was promised. */
+  get occupiedMemoryBytes(): number[] {
+    return [...this.#active.values()].filter(({ slotFree }) => !slotFree).map(({ claim }) => this.#memoryOf(claim));
   }
 
   /** Tasks in work that will still ask the hourly quota for their start. */
