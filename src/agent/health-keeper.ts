@@ -97,6 +97,8 @@ export class HealthKeeper {
   async check(options: { full: boolean }): Promise<void> {
     const { emit, gate } = this.#parts;
     const engineAway = gate.isClosedBy('engine');
+    // Measuring takes a while, the first time half a second: it begins while the engine is asked. `#checkMachine` gets it.
+    if (options.full) void this.#parts.sensors.read([]);
     const engineProblem = options.full || engineAway || this.#reconcileIsDue ? await this.#askEngine() : null;
     const ageMs = this.#parts.clock.monotonicMs() - this.#readAtMs;
     if (options.full || ageMs >= READING_MAX_AGE_MS) await this.#checkMachine();

@@ -71,19 +71,15 @@ export class Sensors {
   }
 
   async #readCpuPercent(): Promise<number> {
-    if (this.#cpuSampledMs === null) await this.#sampleCpu();
-    const sinceMs = this.#clock.monotonicMs() - (this.#cpuSampledMs ?? 0);
-    await this.#clock.sleep(CPU_INTERVAL_MS - sinceMs);
-    const percent = await this.#sampleCpu();
+    // The library counts from the sample before; the first time it takes two, half a second apart.
+    if (this.#cpuSampledMs !== null) {
+      const sinceMs = this.#clock.monotonicMs() - this.#cpuSampledMs;
+      await this.#clock.sleep(CPU_INTERVAL_MS - sinceMs);
+    }
+    const percent = (await currentLoad()).currentLoad;
+    this.#cpuSampledMs = this.#clock.monotonicMs();
     if (!Number.isFinite(percent) || percent < 0) throw new Error(`implausible CPU load ${percent}`);
     return Math.min(100, percent);
-  }
-
-  /** The library counts from the sample before; the very first one would be the average since the machine started. */
-  async #sampleCpu(): Promise<number> {
-    const load = await currentLoad();
-    this.#cpuSampledMs = this.#clock.monotonicMs();
-    return load.currentLoad;
   }
 }
 

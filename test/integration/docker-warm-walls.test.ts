@@ -103,7 +103,8 @@ const PROBES: Readonly<Record<string, string>> = {
   mounts: 'sed -E "s/[0-9a-f]{64}/ID/g; s#overlay2/[^:, ]*#overlay2/L#g; s#/vfs/[^ ]*#/vfs/L#g" /proc/mounts | sort',
   limits: 'cat /proc/self/limits; ulimit -a',
   'open files':
-    'for f in 0 1 2 3 4 5 6 7 8 9 10 11 12; do echo "$f $(readlink /proc/$$/fd/$f | sed "s/[0-9]\\+/N/")"; done',
+    // Into a file: the pipe of a substitution is among the shell's own files as long as it takes to start a program.
+    'for f in 0 1 2 3 4 5 6 7 8 9 11 12; do echo "$f:"; readlink /proc/$$/fd/$f; done >open; sed "s/\\[[0-9]*\\]/[N]/" open',
   directory:
     'pwd; ls -lan / /dgrid /data | grep -vE " (\\.\\.|proc)$" | sed -E "s/ [A-Z][a-z]{2} +[0-9]+ +[0-9:]+ / DATE /"',
   'who it is': 'id; umask; cat /proc/self/attr/current 2>/dev/null; cat /proc/self/oom_score_adj',
