@@ -99,8 +99,8 @@ export class Cycle {
 
   /** @throws GitError when the remote can't be read. */
   async run(signal?: AbortSignal): Promise<CycleReport> {
-    const { book, clock, membership, prefetch, reader, settler } = this.#parts;
-    let view = await this.#look(signal);
+    const { book, membership, reader, settler } = this.#parts;
+    const view = await this.#look(signal);
     this.#releaseLost(view);
     await book.publishOutbox();
     await this.#takeUpStrays(view);
@@ -108,15 +108,21 @@ export class Cycle {
     await this.#handBackReady();
     await membership.fenceDead(view, this.#parts.watch);
     await settler.settle(view, (claim) => membership.isOrphan(view, claim));
-    const claimingMs = clock.monotonicMs();
-    if (await this.#claim(view)) {
-      view = await this.#second(signal);
-      this.#start(await book.verify(view));
-      prefetch.claimed(clock.monotonicMs() - claimingMs);
-      this.#releaseLost(view);
-    }
-    await this.#record(reader.view);
+    // Neither needs to wait for the other: what is to be recorded has been in sight since the look.
+    const both = await Promise.allSettled([this.#record(view), this.#takeOn(view, signal)]);
+    for (const outcome of both) if (outcome.status === 'rejected') throw outcome.reason;
     return this.#report(reader.view);
+  }
+
+  /** Claims what there is room for, and looks once more at what was won from nothing. */
+  async #takeOn(seen: GridView, signal: AbortSignal | undefined): Promise<void> {
+    const { book, clock, prefetch } = this.#parts;
+    const claimingMs = clock.monotonicMs();
+    if (!(await this.#claim(seen))) return;
+    const view = await this.#second(signal);
+    this.#start(await book.verify(view));
+    prefetch.claimed(clock.monotonicMs() - claimingMs);
+    this.#releaseLost(view);
   }
 
   /** One last look before leaving, so that what this worker finished is recorded even if nobody else is there. */

@@ -4,7 +4,7 @@
  */
 
 /** Claims held back by one worker are tasks that nobody else can run. */
-export const MAX_PREFETCH = 256;
+export const MAX_PREFETCH = 1_000;
 /** How much of an average the newest figure makes. */
 const WEIGHT = 0.1;
 const MIN_SAMPLES = 8;

@@ -51,6 +51,8 @@ const LINGER_FROM_SWAPS = 16;
 /** Of the time that the last push took. */
 const LINGER_SHARE = 0.1;
 const MAX_LINGER_MS = 20;
+/** Nobody waits for a deletion, and it costs least in company. */
+const DELETION_PATIENCE_MS = 250;
 const BUDGET_WINDOW_MS = 60_000;
 
 /** Runs `attempt` by the retry policy of the house; `attempt` gets the number of the try, starting with 1. */
@@ -92,6 +94,8 @@ export class Publisher {
   readonly #locked = new Set<RefName>();
   /** For how long the next push lets more gather. */
   #lingerMs = 0;
+  /** Aborted when something comes that does not like to wait; set while nothing else is there. */
+  #patience: AbortController | null = null;
   failedPushes = 0;
   /** `waitedMs`: for how long what waited most of it had waited before it was sent. */
   lastPush: { swaps: number; waitedMs: number; ms: number } | null = null;
@@ -121,6 +125,7 @@ export class Publisher {
   push(request: PushRequest): Promise<SwapOutcome> {
     const { promise, resolve, reject } = Promise.withResolvers<SwapOutcome>();
     this.#pending.push({ ...request, sinceMs: this.#clock.monotonicMs(), resolve, reject });
+    if (!isDeletion(request)) this.#patience?.abort();
     this.#running ??= this.#run();
     return promise;
   }
@@ -137,6 +142,7 @@ export class Publisher {
       let batch: readonly Pending[] = this.#pending;
       try {
         await this.#waitForBudget();
+        if (this.#pending.every(isDeletion)) await this.#waitForCompany();
         if (this.#lingerMs > 0) await this.#clock.sleep(this.#lingerMs, this.#signal);
         batch = this.#takeBatch();
         await this.#pushBatch(batch);
@@ -150,6 +156,12 @@ export class Publisher {
     }
     // In the same turn as the last look at the queue: a request made later must find nobody running.
     this.#running = null;
+  }
+
+  async #waitForCompany(): Promise<void> {
+    this.#patience = new AbortController();
+    await this.#clock.sleep(DELETION_PATIENCE_MS, AbortSignal.any([this.#signal, this.#patience.signal]));
+    this.#patience = null;
   }
 
   #takeBatch(): Pending[] {
@@ -261,4 +273,8 @@ export class Publisher {
       await this.#clock.sleep(waitMs, this.#signal);
     }
   }
+}
+
+function isDeletion({ step }: PushRequest): boolean {
+  return PRIORITY_OF[step] === 'delete';
 }

@@ -24,7 +24,9 @@ import type { ClaimedState, FinishedState } from './state-codec.ts';
 import { RECORD_FILE, STDERR_FILE, STDOUT_FILE, type StateWriter } from './state-writer.ts';
 
 /** Settled by one commit. The rest waits for the next one. */
-export const MAX_RECORDS_PER_COMMIT = 1_000;
+export const MAX_RECORDS_PER_COMMIT = 5_000;
+/** Told one by one in its message. */
+const MAX_LINES_IN_MESSAGE = 1_000;
 /** People pushed meanwhile: build again on the new tip, this often in a row. */
 const MAX_REBUILDS = 8;
 const NAMES_IN_SUBJECT = 5;
@@ -201,6 +203,9 @@ export class Recorder {
 function recordingMessage(recorded: readonly Recordable[]): string {
   const names = recorded.slice(0, NAMES_IN_SUBJECT).map(({ taskId }) => taskId);
   const more = recorded.length > names.length ? ` and ${recorded.length - names.length} more` : '';
-  const lines = recorded.map(({ taskId, state }) => `${taskId}: ${state.reason ?? state.status} on ${state.nodeId}`);
+  const lines = recorded
+    .slice(0, MAX_LINES_IN_MESSAGE)
+    .map(({ taskId, state }) => `${taskId}: ${state.reason ?? state.status} on ${state.nodeId}`);
+  if (recorded.length > lines.length) lines.push(`and ${recorded.length - lines.length} more`);
   return `Record ${recorded.length} ${recorded.length === 1 ? 'result' : 'results'}: ${names.join(', ')}${more}\n\n${lines.join('\n')}\n`;
 }

@@ -205,6 +205,23 @@ describe('publisher', () => {
     expect(sent).toHaveLength(3);
     expect(sent[2]).toHaveLength(2);
   });
+
+  it('lets deletions wait a little for company, and goes at once when it comes', async () => {
+    const { push, clock, sent } = setUp();
+    const gone = blob('1');
+    await push('a', null, gone);
+    const alone = push('a', gone.oid, null, 'swap.delete');
+    await turns();
+    expect(sent).toHaveLength(1);
+    const claim = push('b', null, blob('2'));
+    await Promise.all([alone, claim]);
+    expect(sent[1]?.map((swap) => swap.ref)).toEqual([ref('b'), ref('a')]);
+    const left = push('b', blob('2').oid, null, 'swap.delete');
+    await turns();
+    expect(sent).toHaveLength(2);
+    clock.advance(250);
+    expect(await left).toEqual({ kind: 'won' });
+  });
 });
 
 async function turns(): Promise<void> {
