@@ -16,6 +16,9 @@ const VERSION = 2;
 /** Below this a difference is not worth its while. */
 const DELTA_FROM_BYTES = 2048;
 
+/** Names are short and object ids do not compress: as large either way, and many times faster without trying. */
+const STORED_TREE_BYTES = 256;
+
 /**
  * @param options.thin objects that were made by changing others may be told as their difference, for a reader that has those.
  * @returns a whole pack, trailer included. The objects should be distinct.
@@ -34,10 +37,35 @@ export function writePack(
     if (options.thin && basis && content.length >= DELTA_FROM_BYTES) {
       const delta = writeDelta(basis.bytes, basis.parts);
       parts.push(entryHeader(REF_DELTA, delta.length), Buffer.from(basis.oid, 'hex'), deflateSync(delta));
-    } else parts.push(entryHeader(TYPE_NUMBER[type], content.length), deflateSync(content));
+    } else {
+      const isSmallTree = type === 'tree' && content.length <= STORED_TREE_BYTES;
+      parts.push(entryHeader(TYPE_NUMBER[type], content.length), isSmallTree ? stored(content) : deflateSync(content));
+    }
   }
   const body = Buffer.concat(parts);
   return Buffer.concat([body, createHash(format).update(body).digest()]);
+}
+
+/** A zlib stream of one uncompressed block (RFC 1950, RFC 1951). @param content at most 65,535 bytes. */
+function stored(content: Uint8Array): Buffer {
+  const stream = Buffer.alloc(content.length + 11);
+  stream.writeUInt16BE(0x7801, 0);
+  stream[2] = 1;
+  stream.writeUInt16LE(content.length, 3);
+  stream.writeUInt16LE(content.length ^ 0xffff, 5);
+  stream.set(content, 7);
+  stream.writeUInt32BE(adler32(content), content.length + 7);
+  return stream;
+}
+
+function adler32(bytes: Uint8Array): number {
+  let sum = 1;
+  let sums = 0;
+  for (const byte of bytes) {
+    sum = (sum + byte) % 65_521;
+    sums = (sums + sum) % 65_521;
+  }
+  return sums * 65_536 + sum;
 }
 
 /** Type and size: 4 bits of the size in the first byte, 7 in each that follows, least significant first. */
