@@ -227,6 +227,7 @@ export class Cycle {
     if (room <= 0) return false;
     const chosen = this.#fitting(this.#candidates(view, room), room);
     if (chosen.length === 0) return false;
+    runner.foresee(chosen.map(({ spec }) => spec));
     const won = await book.claim(chosen);
     this.#start(won.filter(({ stage }) => stage === 'verified'));
     return won.length > 0;

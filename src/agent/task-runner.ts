@@ -15,6 +15,7 @@ import { type Clock, isoTime } from '../runtime.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import { checkAgainstPolicy, type TaskPolicy } from '../task/policy.ts';
 import type { TaskResult } from '../task/result.ts';
+import type { TaskSpec } from '../task/spec.ts';
 import { type TaskFacts, unstartedResult } from '../task/unstarted.ts';
 import { judge, runResult } from './result-maker.ts';
 
@@ -124,6 +125,11 @@ export class TaskRunner {
     return runKey
       ? runKey.incarnation === key.incarnation && runKey.epoch === key.epoch
       : active.claim.state.epoch === key.epoch;
+  }
+
+  /** These are being claimed, and may be started in a moment. */
+  foresee(specs: readonly TaskSpec[]): void {
+    this.#parts.executor.foresee(specs.map(({ image }) => image ?? this.#parts.defaults.image));
   }
 
   /** Runs a verified claim. Resolves nothing: the outcome shows in the ledger. */

@@ -132,6 +132,8 @@ export interface Executor {
    * @throws ExecutorError of kind `image-unavailable` when it can't be had.
    */
   ensureImage(image: string, signal?: AbortSignal): Promise<{ name: string; digest: string | null; pullMs: number }>;
+  /** Tasks of these images are being claimed: what has to be known of an image can be found out meanwhile. Never throws. */
+  foresee(images: readonly string[]): void;
   /** Creates and starts a container. @throws ExecutorError */
   start(job: Job): Promise<Run>;
   /**

@@ -110,6 +110,10 @@ export class SimExecutor implements Executor {
     }));
   }
 
+  foresee(): void {
+    // There is nothing to find out.
+  }
+
   ensureImage(image: string): Promise<{ name: string; digest: null; pullMs: number }> {
     return this.#call(() => ({ name: image, digest: null, pullMs: 0 }));
   }

@@ -142,6 +142,10 @@ export class StubExecutor implements Executor {
     };
   }
 
+  foresee(): void {
+    // There is nothing to find out.
+  }
+
   async ensureImage(image: string): Promise<{ name: string; digest: null; pullMs: number }> {
     this.#mustAnswer();
     if (image.startsWith('missing')) throw new ExecutorError('image-unavailable', `no such image: ${image}`);

@@ -101,6 +101,10 @@ export class DockerExecutor implements Executor {
     return await this.#images.ensure(image, signal);
   }
 
+  foresee(images: readonly string[]): void {
+    this.#images.foresee(images);
+  }
+
   async start(job: Job): Promise<Run> {
     const { randomHex } = this.#options;
     if (!this.#images.isAllowed(job.image)) {

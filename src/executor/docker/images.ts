@@ -35,6 +35,8 @@ export type EnsuredImage = { name: string; digest: string; pullMs: number };
 const IMAGE_ID = /^sha256:[0-9a-f]{64}$/;
 const MAX_REMEMBERED_USES = 1_000;
 const FRESH_MS = 1_000;
+/** More kinds of tasks at once gain nothing from being looked for ahead. */
+const MAX_SEEN = 16;
 
 interface Pull {
   done: Promise<void>;
@@ -58,8 +60,8 @@ export class Images {
   /** Set once the default image had to be replaced: from then on it is not asked for again. */
   #built = false;
   #building: Promise<void> | null = null;
-  /** What a task is about to be started from, so that it is not looked for twice. */
-  #ensured: { name: string | null; seenMs: number; found: PresentImage } | null = null;
+  /** What tasks are about to be started from, by full name, so that it is not looked for twice. The latest come last. */
+  readonly #seen = new Map<string, { seenMs: number; found: PresentImage }>();
 
   constructor(
     engine: Engine,
@@ -94,21 +96,15 @@ export class Images {
     this.#noteUse(full);
     const began = this.#clock.monotonicMs();
     const policy = this.#settings.imagePullPolicy;
-    const found = policy === 'always' ? null : await this.inspect(full, signal);
-    if (found !== null) {
-      this.#noteEnsured(image, found);
-      return { name: image, digest: found.digest, pullMs: 0 };
-    }
+    const found = policy === 'always' ? null : (this.#fresh(full) ?? (await this.#look(full, signal)));
+    if (found !== null) return { name: image, digest: found.digest, pullMs: 0 };
     if (policy === 'never' && !this.#mayBuild(image)) throw unavailable(image, 'it is not there, and pulling is off');
     let failure: ExecutorError | null = null;
     // Building is no pulling, so it is done under `never` too.
     if (!this.#built && policy !== 'never') {
       failure = await this.#sharedPull(full, signal);
-      const pulled = failure === null ? await this.inspect(full, signal) : null;
-      if (pulled !== null) {
-        this.#noteEnsured(image, pulled);
-        return { name: image, digest: pulled.digest, pullMs: this.#clock.monotonicMs() - began };
-      }
+      const pulled = failure === null ? await this.#look(full, signal) : null;
+      if (pulled !== null) return { name: image, digest: pulled.digest, pullMs: this.#clock.monotonicMs() - began };
       if (!this.#mayBuild(image)) {
         this.#emit('image.unavailable', { image, err: failure });
         throw failure ?? unavailable(image, 'the engine pulled it and does not have it');
@@ -117,15 +113,34 @@ export class Images {
     return await this.#ensureBuilt(image, began, failure, signal);
   }
 
-  /** The image that `ensure` found under this name a moment ago, or the one that is there now. @throws ExecutorError */
-  async present(image: string): Promise<PresentImage | null> {
-    const last = this.#ensured;
-    const isFresh = last?.name === fullImageName(image) && this.#clock.monotonicMs() - last.seenMs < FRESH_MS;
-    return isFresh ? last.found : await this.inspect(image);
+  /** Tasks of these images may be started in a moment: looks for them meanwhile. Never throws. */
+  foresee(images: readonly string[]): void {
+    if (this.#settings.imagePullPolicy === 'always') return;
+    const names = new Set(images.map((image) => (this.isAllowed(image) ? fullImageName(image) : null)));
+    for (const full of [...names].slice(0, MAX_SEEN)) {
+      if (full !== null && !this.#fresh(full)) this.#look(full).catch(() => {}); // whoever needs it asks again
+    }
   }
 
-  #noteEnsured(image: string, found: PresentImage): void {
-    this.#ensured = { name: fullImageName(image), seenMs: this.#clock.monotonicMs(), found };
+  /** The image that was found under this name a moment ago, or the one that is there now. @throws ExecutorError */
+  async present(image: string): Promise<PresentImage | null> {
+    const full = fullImageName(image);
+    return (full === null ? null : this.#fresh(full)) ?? (await this.inspect(image));
+  }
+
+  #fresh(full: string): PresentImage | null {
+    const last = this.#seen.get(full);
+    return last && this.#clock.monotonicMs() - last.seenMs < FRESH_MS ? last.found : null;
+  }
+
+  async #look(full: string, signal?: AbortSignal): Promise<PresentImage | null> {
+    const found = await this.inspect(full, signal);
+    this.#seen.delete(full);
+    if (found === null) return null;
+    this.#seen.set(full, { seenMs: this.#clock.monotonicMs(), found });
+    const [oldest] = this.#seen.keys();
+    if (this.#seen.size > MAX_SEEN && oldest !== undefined) this.#seen.delete(oldest);
+    return found;
   }
 
   /** @returns null when the engine does not have it. @throws ExecutorError */
@@ -236,17 +251,16 @@ export class Images {
   ): Promise<EnsuredImage> {
     const full = fullImageName(BUILT_IMAGE) ?? BUILT_IMAGE;
     this.#noteUse(full);
-    let found = await this.inspect(full, signal);
+    let found = await this.#look(full, signal);
     if (found === null) {
       this.#building ??= this.#build(image, full, pullFailure).finally(() => {
         this.#building = null;
       });
       await this.#building;
-      found = await this.inspect(full, signal);
+      found = await this.#look(full, signal);
     }
     if (found === null) throw unavailable(image, 'it was built here and is gone again');
     this.#built = true;
-    this.#noteEnsured(BUILT_IMAGE, found);
     return { name: BUILT_IMAGE, digest: found.digest, pullMs: this.#clock.monotonicMs() - beganMs };
   }
 
