@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { freePort } from '../../test/support/free-port.ts';
 import { runProgram } from '../../test/support/programs.ts';
 import { WORKER_IMAGE, WorkerImage } from '../../test/support/worker-image.ts';
 import { atMost, type Figure, figure, missingFigure } from '../frame/figure.ts';
@@ -18,13 +19,13 @@ const READY_BOUND_MS = 60_000;
 const MIB = 1024 ** 2;
 const EMPTY = 'an empty Node.js process';
 /** As a worker is set up when nothing is set, and not as tests like it. */
-const DEFAULTS = { PULL_INTERVAL: '', HEARTBEAT_INTERVAL: '', RECORD_DELAY: '', LOG_LEVEL: '', HTTP_PORT: '0' };
+const DEFAULTS = { PULL_INTERVAL: '', HEARTBEAT_INTERVAL: '', RECORD_DELAY: '', LOG_LEVEL: '' };
 
 export const footprint: Suite = {
   name: 'footprint',
   title: 'an idle worker',
   method:
-    'dgrid-worker start with the default settings on a real container engine and ' +
+    'dgrid-worker start with the default settings, its health pages listening, on a real container engine and ' +
     'a bare repository behind git http-backend on loopback. After half a minute to settle, its resident memory is sampled ' +
     'twice a second for a minute, with that of its children, and its processor time is what it and its children used in that minute; an ' +
     'empty Node.js process is watched in the same minute. Time to ready is from the start of the process until it says so, ' +
@@ -40,6 +41,8 @@ async function run(lab: Lab): Promise<Figure[]> {
   await fastImport(server.path, historyStream({ commits: 200, results: 400, queued: 0 }));
   const engine = await lab.engine();
   await engine.importBusybox();
+  // Any that is free: the default one may be taken on this machine.
+  const port = String(await freePort());
   const start = (): BenchWorker =>
     lab.use(
       BenchWorker.start({
@@ -47,7 +50,7 @@ async function run(lab: Lab): Promise<Figure[]> {
         name: 'worker',
         repoUrl: server.url,
         engine: { host: engine.host },
-        env: DEFAULTS,
+        env: { ...DEFAULTS, HTTP_PORT: port },
       }),
     );
   return [...(await idle(lab, start)), await startUp(lab, start), ...(await packageSizes()), ...(await imageSize(lab))];

@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type HealthSource, startHttpServer } from '../../src/observe/http/server.ts';
+import type { HealthSource } from '../../src/observe/http/app.ts';
+import { startHttpServer } from '../../src/observe/http/server.ts';
 
 async function serve(source: Partial<HealthSource> = {}): Promise<string> {
   const server = await startHttpServer({
