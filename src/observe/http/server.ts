@@ -35,7 +35,7 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
       throw error;
     });
     app.then(
-      ({ routing }) => routing(request, response),
+      (made) => made.routing(request, response),
       () => response.writeHead(500).end(),
     );
   });
