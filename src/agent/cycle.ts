@@ -74,6 +74,8 @@ export class Cycle {
   readonly #parts: CycleParts;
   #toldAbout = '';
   #reportedTip: Oid | null = null;
+  /** There is room for more, which was left to the nodes that it falls to: for the next look. */
+  #leftToOthers = false;
   /** The first task that there was no memory for, as last told. */
   #toldOfMemory: TaskId | null = null;
   /** Claims that may be started as soon as there is a slot. */
@@ -214,6 +216,7 @@ export class Cycle {
   /** @returns true when something was won. */
   async #claim(view: GridView): Promise<boolean> {
     const { book, gate, maxParallelTasks, prefetch, quotaLeft, runner } = this.#parts;
+    this.#leftToOthers = false;
     if (!gate.isOpen) return false;
     const waiting = [...book.held.keys()].filter((id) => !runner.isActive(id)).length;
     const nodes = [...view.nodes.values()].filter(
@@ -251,9 +254,12 @@ export class Cycle {
     });
   }
 
-  /** Those that there is memory for. */
+  /**
+   * Those that there is memory for. While some fall to this node, it leaves the rest alone, and looks again soon: the nodes
+   * that it falls to are about to claim it. Not so where pushes are rationed.
+   */
   #fitting(candidates: Iterable<Candidate>, room: number): Candidate[] {
-    const { book, defaultMemoryBytes, emit, maxParallelTasks, memoryAllows, runner } = this.#parts;
+    const { book, defaultMemoryBytes, emit, maxParallelTasks, memoryAllows, prefetch, runner } = this.#parts;
     const bytesOf = ({ spec }: { spec: TaskSpec }): number => spec.memoryBytes ?? defaultMemoryBytes;
     const plan = new MemoryPlan(maxParallelTasks);
     for (const bytes of runner.occupiedMemoryBytes) plan.promise(bytes);
@@ -264,6 +270,10 @@ export class Cycle {
     let unfit: Candidate | null = null;
     for (const candidate of candidates) {
       if (chosen.length === room) break;
+      if (chosen.length > 0 && !candidate.falls && !prefetch.isRationed) {
+        this.#leftToOthers = true;
+        break;
+      }
       const bytes = bytesOf(candidate);
       if (!plan.follows(bytes)) {
         if (!memoryAllows(bytes, plan.promisedBytes)) {
@@ -343,6 +353,7 @@ export class Cycle {
     const now = clock.monotonicMs();
     const unrecorded = recordingTurn.isRefused(now) ? 0 : recordable(view).length;
     const dueMs: number[] = unrecorded > 0 ? [recordingTurn.nextLookMs(now)] : [];
+    if (this.#leftToOthers) dueMs.push(0);
     for (const { oid, state } of view.tasks.values()) {
       if (state?.kind !== 'state' || state.state.state !== 'waiting') continue;
       dueMs.push(Math.max(0, state.state.delayMs - observations.ageMs(oid, now)));

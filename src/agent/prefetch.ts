@@ -23,6 +23,10 @@ export class Prefetch {
     this.#pushesPerMinute = parts.pushesPerMinute;
   }
 
+  get isRationed(): boolean {
+    return this.#pushesPerMinute > 0;
+  }
+
   /** A task held a slot for so long. */
   ran(ms: number): void {
     this.#taskMs = averaged(this.#taskMs, ms);

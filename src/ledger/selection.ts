@@ -28,6 +28,8 @@ export interface Candidate {
   raw: unknown;
   /** What the claim would swap away: nothing, a waiting state, or an orphaned claim. */
   from: { oid: Oid; state: WaitingState | ClaimedState } | null;
+  /** To this node, of all that may claim. */
+  falls: boolean;
 }
 
 export interface SelectionInput {
@@ -56,11 +58,13 @@ interface Claimable {
   arrival: number;
 }
 
+type Ordered = Claimable & Pick<Candidate, 'falls'>;
+
 /** Candidates in the order of their turn, each read only when it is asked for. */
 export function* selectCandidates(input: SelectionInput): Generator<Candidate> {
-  for (const { file, from } of inOrder(claimable(input), input)) {
+  for (const { file, from, falls } of inOrder(claimable(input), input)) {
     const parsed = input.parsedOf(file);
-    if (parsed?.ok) yield { taskId: file.taskId, file, spec: parsed.spec, raw: parsed.raw, from };
+    if (parsed?.ok) yield { taskId: file.taskId, file, spec: parsed.spec, raw: parsed.raw, from, falls };
   }
 }
 
@@ -89,7 +93,7 @@ function claimableFrom(input: SelectionInput, id: TaskId): Candidate['from'] | '
   return 'taken';
 }
 
-function* inOrder(all: readonly Claimable[], input: SelectionInput): Generator<Claimable> {
+function* inOrder(all: readonly Claimable[], input: SelectionInput): Generator<Ordered> {
   const width = Math.max(SHUFFLE_WINDOW, SPREAD * input.room * liveNodes(input.view).length);
   const before = (a: Claimable, b: Claimable): number =>
     a.priority - b.priority || a.arrival - b.arrival || (a.file.taskId < b.file.taskId ? -1 : 1);
@@ -102,7 +106,7 @@ function* inOrder(all: readonly Claimable[], input: SelectionInput): Generator<C
 }
 
 /** Windows of equal rank, each in this node's own order: what falls to it among all that may claim, and then the rest. */
-function* shuffled(ordered: readonly Claimable[], input: SelectionInput, width: number): Generator<Claimable> {
+function* shuffled(ordered: readonly Claimable[], input: SelectionInput, width: number): Generator<Ordered> {
   const others = liveNodes(input.view).filter((id) => id !== input.nodeId);
   for (let start = 0; start < ordered.length; ) {
     const first = ordered[start] as Claimable;
@@ -114,7 +118,7 @@ function* shuffled(ordered: readonly Claimable[], input: SelectionInput, width: 
       return { each, weight, falls: others.every((id) => rendezvousWeight(id, taskId) < weight) };
     });
     window.sort((a, b) => Number(b.falls) - Number(a.falls) || b.weight - a.weight);
-    for (const { each } of window) yield each;
+    for (const { each, falls } of window) yield { ...each, falls };
     start = end;
   }
 }

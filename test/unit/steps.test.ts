@@ -137,7 +137,12 @@ const OTHER_DOORS: Readonly<Record<string, readonly string[]>> = {
     'executor/docker/ssh-agent.ts',
   ],
   'node:sqlite': ['host/kernel-lock.ts'],
-  'node:http': ['executor/docker/engine.ts', 'executor/docker/ssh-agent.ts', 'git/http/connection.ts'],
+  'node:http': [
+    'executor/docker/engine.ts',
+    'executor/docker/ssh-agent.ts',
+    'git/http/connection.ts',
+    'observe/http/server.ts',
+  ],
   'node:https': ['executor/docker/engine.ts', 'git/http/connection.ts'],
 };
 

@@ -128,6 +128,24 @@ describe('selection', () => {
     expect(wanted.flat().every((id) => id < 't1280')).toBe(true);
   });
 
+  it('lets each task fall to one of the nodes that may claim, and offers what falls to others last', () => {
+    const names = ['a', 'b', 'c'];
+    const tasks = Array.from({ length: 60 }, (_, index) => ({ id: `t${index}` }));
+    const offered = names.map((name) => {
+      const given = input(tasks, { nodeId: nodeId(name), room: 60 });
+      for (const other of names) given.view.nodes.set(nodeId(other), { oid: hex(700), state: null });
+      return candidates(given);
+    });
+    const own = offered.map((all) => all.filter(({ falls }) => falls));
+    expect(ids(own.flat()).toSorted()).toEqual(tasks.map(({ id }) => id).toSorted());
+    for (const [at, all] of offered.entries()) {
+      expect(all).toHaveLength(tasks.length);
+      expect(all.slice(0, own[at]?.length).every(({ falls }) => falls)).toBe(true);
+    }
+    // Alone there is nobody to leave anything to.
+    expect(candidates(input(tasks)).every(({ falls }) => falls)).toBe(true);
+  });
+
   it('leaves out what is taken, finished, unreadable, delayed, no task, or wants other labels', () => {
     const tasks = [
       { id: 'free' },
