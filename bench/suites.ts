@@ -1,5 +1,6 @@
 /** All suites, in the order in which they run. */
 import type { Suite } from './frame/suite.ts';
+import { budget } from './suites/budget.ts';
 import { clone } from './suites/clone.ts';
 import { contention } from './suites/contention.ts';
 import { footprint } from './suites/footprint.ts';
@@ -10,4 +11,15 @@ import { scale } from './suites/scale.ts';
 import { start } from './suites/start.ts';
 import { throughput } from './suites/throughput.ts';
 
-export const SUITES: readonly Suite[] = [poll, clone, ledger, contention, start, pickup, throughput, scale, footprint];
+export const SUITES: readonly Suite[] = [
+  poll,
+  clone,
+  ledger,
+  contention,
+  start,
+  pickup,
+  throughput,
+  budget,
+  scale,
+  footprint,
+];

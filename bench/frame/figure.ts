@@ -5,7 +5,7 @@
 import type { Machine } from './machine.ts';
 import { median, summarise } from './statistics.ts';
 
-export type Unit = 'ms' | 'B' | 'MiB' | 'tasks/s' | '%' | 'tasks' | 'containers';
+export type Unit = 'ms' | 'B' | 'MiB' | 'tasks/s' | 'tasks/h' | 'pushes/min' | '%' | 'tasks' | 'containers';
 
 export interface Baseline {
   name: string;

@@ -9,6 +9,8 @@ export interface Suite {
   /** What is measured, with what, how often; for people who want to repeat it. */
   method: string;
   aim: string;
+  /** What stands in the way of an aim that is missed, and how that was found out. */
+  limits?: string;
   /** A suite that takes longer is given up and counts as failed. */
   boundMinutes: number;
   run: (lab: Lab) => Promise<Figure[]>;

@@ -8,6 +8,8 @@ export interface TaskServer extends AsyncDisposable {
   path: string;
   url: string;
   port: number;
+  /** Instants at which a push arrived, on the monotonic clock, in ms. */
+  pushesMs: readonly number[];
 }
 
 /** @param options.filters whether clients may leave files out, as on all large hosts; plain git has that off */
@@ -15,5 +17,10 @@ export async function startTaskServer(options: { filters?: boolean } = {}): Prom
   const server = await GitServer.start();
   const path = await server.createRepository('tasks');
   await git(path, ['config', 'uploadpack.allowFilter', String(options.filters ?? true)]);
-  return { path, url: server.url('tasks'), port: server.port, [Symbol.asyncDispose]: () => server.stop() };
+  const pushesMs: number[] = [];
+  server.onRequest = ({ kind }) => {
+    if (kind === 'receive-pack') pushesMs.push(performance.now());
+    return undefined;
+  };
+  return { path, url: server.url('tasks'), port: server.port, pushesMs, [Symbol.asyncDispose]: () => server.stop() };
 }

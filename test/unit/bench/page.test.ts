@@ -74,8 +74,26 @@ describe('the page', () => {
 
   it('does not hide what was not measured', () => {
     expect(pageOf(DOCUMENT)).toContain('Not measured, warm: no such setting.');
-    expect(pageOf(DOCUMENT)).toContain('| [poll](#poll) | warm | – | – | ≤ 5 ms | not measured |');
+    expect(pageOf(DOCUMENT)).toContain('| [poll](#poll) | warm | – | – | – | ≤ 5 ms | not measured |');
     expect(pageOf({ ...DOCUMENT, results: [], failure: 'no engine\nat x' })).toContain('Not measured: no engine');
+  });
+
+  it('shows what a second run brought beside the first, and says where they disagree', () => {
+    const [bytes, ...rest] = DOCUMENT.results;
+    const more = figure({ name: 'bytes', unit: 'B', value: 1100, samples: 20, aim: atMost(1023, '< 1 KiB') });
+    const page = pageOf(DOCUMENT, { ...DOCUMENT, results: [more, ...rest] });
+    expect(bytes?.value).toBe(900);
+    expect(page).toContain('| [poll](#poll) | bytes | 900 B | 810 × | 1,100 B | < 1 KiB | yes, no |');
+    expect(page.match(/^## poll$/gm)).toHaveLength(1);
+  });
+
+  it('tells where the limit lies of a suite that misses an aim, and only of such', () => {
+    const missed = figure({ name: 'bytes', unit: 'B', value: 1100, samples: 20, aim: atMost(1023, '< 1 KiB') });
+    const told = (document: SuiteDocument) =>
+      performanceFiles([{ ...SUITE, limits: 'in the header.' }], [document]).get('docs/performance.md') ?? '';
+    expect(told({ ...DOCUMENT, results: [missed] })).toContain('Where the limit lies: in the header.');
+    const met = figure({ name: 'bytes', unit: 'B', value: 900, samples: 20, aim: atMost(1023, '< 1 KiB') });
+    expect(told({ ...DOCUMENT, results: [met] })).not.toContain('Where the limit lies');
   });
 
   it('says when sizes were scaled down, and when machines differ', () => {
