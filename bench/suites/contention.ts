@@ -19,7 +19,7 @@ export const contention: Suite = {
   method:
     'Eight worker processes with stub engines, MAX_PARALLEL_TASKS=16 each, 2,000 tasks, on one bare repository behind git http-backend ' +
     'on loopback; then one such worker, and so on in turns, each time with a new repository. All workers are ready before ' +
-    'the tasks are queued in one commit. A claim counts as won at the first try unless another worker was faster or the ' +
+    'the tasks are queued in one commit, and are told of it by a signal. A claim counts as won at the first try unless another worker was faster or the ' +
     'task turned out settled; a task counts as run twice when workers started it more than once.',
   aim: 'no task run twice; ≥ 95 % of claims won at the first try; not slower than one worker',
   boundMinutes: 40,

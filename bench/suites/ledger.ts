@@ -22,8 +22,8 @@ export const ledger: Suite = {
   title: 'claim, result and record without containers',
   method:
     'One worker process with a stub engine, whose tasks end at once, on a bare repository behind git http-backend on ' +
-    'loopback; MAX_PARALLEL_TASKS=256, RECORD_BATCH_SIZE=1000, RECORD_DELAY=1. All tasks are queued in one commit; counted ' +
-    'is the time from there until the last one is recorded on the branch. The baseline is four pushes of the git command ' +
+    'loopback; MAX_PARALLEL_TASKS=256, RECORD_BATCH_SIZE=1000, RECORD_DELAY=1. All tasks are queued in one commit, of ' +
+    'which the worker is told by a signal as a webhook would; counted is the time from there until the last one is recorded on the branch. The baseline is four pushes of the git command ' +
     'for each task, one after the other: claim, result, record, deletion of the ref; only the pushes are counted, the ' +
     'objects are made beforehand. Both take turns, each time with a new repository.',
   aim: '≥ 1,000 tasks/s and ≥ 100 × one push a step with the git command',
