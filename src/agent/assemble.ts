@@ -238,6 +238,7 @@ export function assemble(options: AssembleOptions): Worker {
     }),
     runner,
     gate,
+    pushWaitMs: () => publisher.waitMs,
     quotaLeft: () => quota.left(),
     memoryAllows: (needed, promised) => health.memoryAllows(needed, promised),
     clock,

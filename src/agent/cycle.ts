@@ -44,6 +44,8 @@ export interface CycleParts {
   recordingTurn: RecordingTurn;
   runner: TaskRunner;
   gate: Gate;
+  /** For how long the budget of pushes lets none begin. */
+  pushWaitMs: () => number;
   /** How many starts the hourly quota has left. */
   quotaLeft: () => number;
   /** Whether a task of this size may be started now, next to those in work. */
@@ -63,6 +65,9 @@ export interface CycleReport {
   quiet: boolean;
 }
 
+/** So long before a push may begin it is time to choose what to claim with it. */
+const CHOOSE_BEFORE_MS = 500;
+
 const LOSS_EVENTS = {
   withdrawn: 'task.withdrawn',
   cancelled: 'task.cancelled',
@@ -74,6 +79,10 @@ export class Cycle {
   readonly #parts: CycleParts;
   #toldAbout = '';
   #reportedTip: Oid | null = null;
+  /** Until the next push may begin there is nothing to choose. */
+  #claimsInMs: number | null = null;
+  /** A recording may have to wait for the budget, and then nothing else waits for it. */
+  #recording: Promise<void> | null = null;
   /** There is room for more, which was left to the nodes that it falls to: for the next look. */
   #leftToOthers = false;
   /** The first task that there was no memory for, as last told. */
@@ -111,14 +120,31 @@ export class Cycle {
     await membership.fenceDead(view, this.#parts.watch);
     await settler.settle(view, (claim) => membership.isOrphan(view, claim));
     // Neither needs to wait for the other: what is to be recorded has been in sight since the look.
-    const both = await Promise.allSettled([this.#record(view), this.#takeOn(view, signal)]);
+    const recording = this.#startRecording(view);
+    const both = await Promise.allSettled([
+      // Where pushes are rationed it may take minutes. The publisher tells of what fails, and a later look finds it undone.
+      this.#parts.prefetch.isRationed ? null : recording,
+      this.#takeOn(view, signal),
+    ]);
     for (const outcome of both) if (outcome.status === 'rejected') throw outcome.reason;
     return this.#report(reader.view);
   }
 
+  #startRecording(view: GridView): Promise<void> {
+    this.#recording ??= this.#record(view).finally(() => {
+      this.#recording = null;
+    });
+    this.#recording.catch(() => {}); // for the case that nobody waits for it
+    return this.#recording;
+  }
+
   /** Claims what there is room for, and looks once more at what was won from nothing. */
   async #takeOn(seen: GridView, signal: AbortSignal | undefined): Promise<void> {
-    const { book, clock, prefetch } = this.#parts;
+    const { book, clock, prefetch, pushWaitMs } = this.#parts;
+    // Chosen now, it would be little: slots that become free until the push may begin could not be filled by it.
+    const waitMs = pushWaitMs();
+    this.#claimsInMs = waitMs > CHOOSE_BEFORE_MS ? waitMs - CHOOSE_BEFORE_MS / 2 : null;
+    if (this.#claimsInMs !== null) return;
     const claimingMs = clock.monotonicMs();
     if (!(await this.#claim(seen))) return;
     const view = await this.#second(signal);
@@ -129,6 +155,7 @@ export class Cycle {
 
   /** One last look before leaving, so that what this worker finished is recorded even if nobody else is there. */
   async finalRecording(signal: AbortSignal): Promise<void> {
+    await this.#recording?.catch(() => {});
     const view = await this.#second(signal);
     await this.#record(view, { last: true });
   }
@@ -352,7 +379,8 @@ export class Cycle {
     const { book, clock, observations, recordingTurn, runner } = this.#parts;
     const now = clock.monotonicMs();
     const unrecorded = recordingTurn.isRefused(now) ? 0 : recordable(view).length;
-    const dueMs: number[] = unrecorded > 0 ? [recordingTurn.nextLookMs(now)] : [];
+    const dueMs: number[] = unrecorded > 0 && !this.#recording ? [recordingTurn.nextLookMs(now)] : [];
+    if (this.#claimsInMs !== null && view.queue.files.size > view.tasks.size) dueMs.push(this.#claimsInMs);
     if (this.#leftToOthers) dueMs.push(0);
     for (const { oid, state } of view.tasks.values()) {
       if (state?.kind !== 'state' || state.state.state !== 'waiting') continue;

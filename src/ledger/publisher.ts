@@ -7,7 +7,8 @@
  *   A ref occurs at most once in a push.
  * - Results go before recordings, these before claims, heartbeats, deletions.
  * - The branch is pushed alone: a hook that protects it must not take results and heartbeats down with it.
- * - With a budget, at most that many pushes start within any minute; what waits is merged, nothing is dropped.
+ * - With a budget, at most that many pushes start within any minute; what waits is merged, nothing is dropped. The more
+ *   of it is used up, the longer the pause before the next one, so that a burst is not followed by a minute of silence.
  * - A request is settled only by what is certain (`settle.ts`).
  */
 
@@ -53,7 +54,8 @@ const LINGER_SHARE = 0.1;
 const MAX_LINGER_MS = 20;
 /** Nobody waits for a deletion, and it costs least in company. */
 const DELETION_PATIENCE_MS = 250;
-const BUDGET_WINDOW_MS = 60_000;
+/** A minute, and a second for pushes that are longer on their way than others: the host counts what arrives. */
+const BUDGET_WINDOW_MS = 61_000;
 
 /** Runs `attempt` by the retry policy of the house; `attempt` gets the number of the try, starting with 1. */
 export type Retry = <T>(
@@ -260,15 +262,25 @@ export class Publisher {
     );
   }
 
+  /** For how long the budget lets no push begin, in milliseconds. */
+  get waitMs(): number {
+    const limit = this.#pushesPerMinute;
+    if (limit <= 0) return 0;
+    const now = this.#clock.monotonicMs();
+    this.#recentPushesMs = this.#recentPushesMs.filter((ms) => now - ms < BUDGET_WINDOW_MS);
+    const used = this.#recentPushesMs.length;
+    const last = this.#recentPushesMs.at(-1);
+    if (last === undefined) return 0;
+    const pausedMs = last + (BUDGET_WINDOW_MS / limit) * (used / limit) ** 2 - now;
+    const oldest = this.#recentPushesMs[used - limit];
+    return Math.max(0, pausedMs, oldest === undefined ? 0 : oldest + BUDGET_WINDOW_MS - now);
+  }
+
   async #waitForBudget(): Promise<void> {
-    if (this.#pushesPerMinute <= 0) return;
     for (;;) {
-      const now = this.#clock.monotonicMs();
-      this.#recentPushesMs = this.#recentPushesMs.filter((ms) => now - ms < BUDGET_WINDOW_MS);
-      const oldest = this.#recentPushesMs[0];
-      if (oldest === undefined || this.#recentPushesMs.length < this.#pushesPerMinute) return;
+      const { waitMs } = this;
+      if (waitMs <= 0) return;
       if (this.#signal.aborted) throw new GitError('aborted', 'push', 'stopped while waiting for the push budget');
-      const waitMs = oldest + BUDGET_WINDOW_MS - now;
       this.#emit('push.budget-wait', { wait_ms: Math.round(waitMs) });
       await this.#clock.sleep(waitMs, this.#signal);
     }

@@ -197,13 +197,36 @@ describe('publisher', () => {
     const waiting = Promise.all([push('c', null, blob('3')), push('d', null, blob('4'))]);
     await turns();
     expect(sent).toHaveLength(2);
-    clock.advance(49_999);
+    clock.advance(50_999);
     await turns();
     expect(sent).toHaveLength(2);
     clock.advance(1);
     await waiting;
     expect(sent).toHaveLength(3);
     expect(sent[2]).toHaveLength(2);
+  });
+
+  it('pauses the longer the more of its budget is used up, and never sends more than that within a minute', async () => {
+    const { push, clock, publisher, sent } = setUp({ pushesPerMinute: 6 });
+    const atMs: number[] = [];
+    for (let number = 0; number < 40; number += 1) {
+      const done = push(`t${number}`, null, blob(String(number)));
+      await turns();
+      for (let ms = 0; sent.length <= number && ms < 100; ms += 1) {
+        clock.advance(publisher.waitMs);
+        await turns();
+      }
+      await done;
+      atMs.push(clock.monotonicMs());
+    }
+    const pauses = atMs.slice(1).map((ms, at) => ms - (atMs[at] ?? 0));
+    expect(pauses[0]).toBeLessThan(1_000);
+    for (const [at, ms] of atMs.entries()) {
+      expect(atMs.slice(at).filter((later) => later - ms <= 60_000).length).toBeLessThanOrEqual(6);
+    }
+    // No minute of silence after a burst.
+    expect(Math.max(...pauses.slice(20))).toBeLessThan(15_000);
+    expect((atMs[39] ?? 0) - (atMs[0] ?? 0)).toBeLessThan(7.5 * 60_000);
   });
 
   it('lets deletions wait a little for company, and goes at once when it comes', async () => {
