@@ -273,7 +273,8 @@ export class Publisher {
     if (last === undefined) return 0;
     const pausedMs = last + (BUDGET_WINDOW_MS / limit) * (used / limit) ** 2 - now;
     const oldest = this.#recentPushesMs[used - limit];
-    return Math.max(0, pausedMs, oldest === undefined ? 0 : oldest + BUDGET_WINDOW_MS - now);
+    // Whole milliseconds: a clock does not get on by less than it can tell.
+    return Math.ceil(Math.max(0, pausedMs, oldest === undefined ? 0 : oldest + BUDGET_WINDOW_MS - now));
   }
 
   async #waitForBudget(): Promise<void> {

@@ -236,8 +236,14 @@ function eachLooseObject(clone: string, type: (typeof LOOSE_TYPES)[number], dama
   const types = gitIn(clone, ['cat-file', '--batch-check=%(objecttype)'], `${ids.join('\n')}\n`).split('\n');
   const chosen = files.filter((_, at) => types[at] === type);
   if (chosen.length === 0) throw new Error(`no loose ${type} in ${clone}`);
-  // A worker that runs may have thrown its clone away after the first of them.
-  for (const file of chosen) if (existsSync(join(clone, file))) damage(join(clone, file));
+  for (const file of chosen.map((name) => join(clone, name))) {
+    try {
+      if (existsSync(file)) damage(file);
+    } catch (error) {
+      // A worker that runs may have thrown its clone away after the first of them, or in the middle of one.
+      if (existsSync(dirname(file))) throw error;
+    }
+  }
 }
 
 function overwrite(path: string, bytes: Buffer): void {
