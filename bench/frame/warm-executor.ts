@@ -1,4 +1,5 @@
 /** The worker's executor alone, in this process, with a container that waits: what is left when no grid is asked. */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { DockerExecutor } from '../../src/executor/docker/docker-executor.ts';
 import { finish, testExecutor, testJob } from '../../test/support/docker-jobs.ts';
 import { until } from '../../test/support/until.ts';
@@ -7,6 +8,7 @@ import type { EngineTap } from './engine-tap.ts';
 import type { Lab } from './suite.ts';
 
 const FILL_BOUND_MS = 60_000;
+const CLAIMING_MS = 30;
 
 export class WarmExecutor {
   readonly #tap: EngineTap;
@@ -31,6 +33,9 @@ export class WarmExecutor {
     const hitsBefore = executor.poolStats()?.hits ?? 0;
     const word = `says-${job.key.taskId}-warm`;
     const said = this.#tap.says(word, FILL_BOUND_MS);
+    // As while a task is being claimed.
+    executor.foresee([job.image]);
+    await pause(CLAIMING_MS);
     const startedMs = performance.now();
     const run = await executor.start({ ...job, program: { kind: 'script', script: `echo ${word}` } });
     const firstByteMs = await said;
