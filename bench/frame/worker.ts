@@ -42,7 +42,8 @@ export class BenchWorker {
       directory,
       name,
       repoUrl,
-      env,
+      // Tests want no containers made ahead; whoever starts a worker gets what is set by default.
+      env: { WARM_POOL_SIZE: '', ...env },
       dockerHost: typeof engine === 'object' ? engine.host : 'unix:///nowhere',
       ...(engine === 'stub' ? { program: [process.execPath, STUB_PROGRAM] } : {}),
       onEntry: (entry) => this.#take({ ...entry, arrivedMs: performance.now(), loggedMs: fromWall(entry.time) }),

@@ -22,7 +22,7 @@ import type { NodeId, TaskId } from '../task/id.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import type { Gate } from './gate.ts';
 import { MemoryPlan } from './memory-plan.ts';
-import type { Prefetch } from './prefetch.ts';
+import { isWorthAPush, type Prefetch } from './prefetch.ts';
 import type { RecordingTurn } from './recording-turn.ts';
 import type { TaskRunner } from './task-runner.ts';
 
@@ -250,11 +250,12 @@ export class Cycle {
       ({ state }) => state?.kind !== 'state' || state.state.state === 'alive',
     );
     const share = (view.queue.files.size - view.tasks.size) / Math.max(1, nodes.length);
+    const extra = prefetch.extra(share);
     const room = Math.min(
-      maxParallelTasks + prefetch.extra(share) - runner.occupiedSlots - waiting,
+      maxParallelTasks + extra - runner.occupiedSlots - waiting,
       quotaLeft() - runner.uncountedStarts - waiting,
     );
-    if (room <= 0) return false;
+    if (!isWorthAPush({ extra, room, waiting })) return false;
     const chosen = this.#fitting(this.#candidates(view, room), room);
     if (chosen.length === 0) return false;
     runner.foresee(chosen.map(({ spec }) => spec));

@@ -1,10 +1,12 @@
 /**
- * How many claims a worker takes beyond what it can start at once, so that its slots need not wait for the next push: as many
- * tasks as come to an end while a claim is on its way. Nothing for long tasks; more where pushes are rationed.
+ * How many claims a worker takes beyond what it can start at once, so that its slots need not wait for the next push, and not
+ * every task that ends costs a push of its own. Nothing for long tasks; more where pushes are rationed.
  */
 
 /** Claims held back by one worker are tasks that nobody else can run. */
 export const MAX_PREFETCH = 1_000;
+/** What the slots get through while so many claims could be on their way, one after the other, is held ahead. */
+const CLAIMS_AHEAD = 4;
 /** How much of an average the newest figure makes. */
 const WEIGHT = 0.1;
 const MIN_SAMPLES = 8;
@@ -45,9 +47,18 @@ export class Prefetch {
   extra(share: number): number {
     if (this.#taskMs === null || this.#claimMs === null || this.#samples < MIN_SAMPLES) return 0;
     const pauseMs = this.#pushesPerMinute > 0 ? MINUTE_MS / this.#pushesPerMinute : 0;
-    const ended = (this.#slots * Math.max(this.#claimMs, pauseMs)) / Math.max(1, this.#taskMs);
+    const ended = (this.#slots * Math.max(CLAIMS_AHEAD * this.#claimMs, pauseMs)) / Math.max(1, this.#taskMs);
     return Math.max(0, Math.min(MAX_PREFETCH, Math.floor(ended), Math.floor(share) - this.#slots));
   }
+}
+
+/**
+ * While there is something to start, a push is worth it for half of what may be held ahead: each costs the host as much as
+ * many claims in one.
+ * @param room how many could be claimed now. @param waiting claims that wait for a slot.
+ */
+export function isWorthAPush({ extra, room, waiting }: { extra: number; room: number; waiting: number }): boolean {
+  return room > 0 && (waiting === 0 || room >= extra / 2);
 }
 
 function averaged(before: number | null, ms: number): number {

@@ -52,6 +52,10 @@ const LINGER_FROM_SWAPS = 16;
 /** Of the time that the last push took. */
 const LINGER_SHARE = 0.1;
 const MAX_LINGER_MS = 20;
+/** After so many pushes within a second, a small one waits for company: for the host it costs as much as a large one. */
+const BUSY_PUSHES = 4;
+const BUSY_WITHIN_MS = 1_000;
+const BUSY_LINGER_MS = 100;
 /** Nobody waits for a deletion, and it costs least in company. */
 const DELETION_PATIENCE_MS = 250;
 /** A minute, and a second for pushes that are longer on their way than others: the host counts what arrives. */
@@ -96,6 +100,8 @@ export class Publisher {
   readonly #locked = new Set<RefName>();
   /** For how long the next push lets more gather. */
   #lingerMs = 0;
+  /** Monotonic starts of the latest pushes. */
+  #startsMs: number[] = [];
   /** Aborted when something comes that does not like to wait; set while nothing else is there. */
   #patience: AbortController | null = null;
   failedPushes = 0;
@@ -145,7 +151,8 @@ export class Publisher {
       try {
         await this.#waitForBudget();
         if (this.#pending.every(isDeletion)) await this.#waitForCompany();
-        if (this.#lingerMs > 0) await this.#clock.sleep(this.#lingerMs, this.#signal);
+        const lingerMs = Math.max(this.#lingerMs, this.#busyLingerMs());
+        if (lingerMs > 0) await this.#clock.sleep(lingerMs, this.#signal);
         batch = this.#takeBatch();
         await this.#pushBatch(batch);
       } catch (error) {
@@ -160,6 +167,13 @@ export class Publisher {
     this.#running = null;
   }
 
+  #busyLingerMs(): number {
+    const fourth = this.#startsMs[this.#startsMs.length - BUSY_PUSHES];
+    const isBusy = fourth !== undefined && this.#clock.monotonicMs() - fourth < BUSY_WITHIN_MS;
+    const isSmall = this.#pending.length < LINGER_FROM_SWAPS && !this.#pending.some(isOfBranch);
+    return isBusy && isSmall ? BUSY_LINGER_MS : 0;
+  }
+
   async #waitForCompany(): Promise<void> {
     this.#patience = new AbortController();
     await this.#clock.sleep(DELETION_PATIENCE_MS, AbortSignal.any([this.#signal, this.#patience.signal]));
@@ -172,12 +186,11 @@ export class Publisher {
     const first = this.#pending[0];
     const batch: Pending[] = [];
     const refs = new Set<RefName>();
-    const isBranch = (request: Pending): boolean => PRIORITY_OF[request.step] === 'branch';
-    const alone = first !== undefined && isBranch(first);
+    const alone = first !== undefined && isOfBranch(first);
     let bytes = 0;
     this.#pending = this.#pending.filter((request) => {
       const room = batch.length < MAX_SWAPS_PER_PUSH && bytes < MAX_BYTES_PER_PUSH;
-      const fits = alone ? batch.length === 0 : !isBranch(request) && room;
+      const fits = alone ? batch.length === 0 : !isOfBranch(request) && room;
       if (!fits || refs.has(request.swap.ref)) return true;
       for (const { content } of request.objects) bytes += content.length;
       refs.add(request.swap.ref);
@@ -189,6 +202,7 @@ export class Publisher {
 
   async #pushBatch(batch: readonly Pending[]): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
+    this.#startsMs = [...this.#startsMs, startedMs].slice(-BUSY_PUSHES);
     const waitedMs = startedMs - Math.min(...batch.map(({ sinceMs }) => sinceMs));
     const sentAtMs = this.#clock.wallMs();
     const swaps = batch.map((request) => request.swap);
@@ -290,4 +304,8 @@ export class Publisher {
 
 function isDeletion({ step }: PushRequest): boolean {
   return PRIORITY_OF[step] === 'delete';
+}
+
+function isOfBranch({ step }: PushRequest): boolean {
+  return PRIORITY_OF[step] === 'branch';
 }

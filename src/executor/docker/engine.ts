@@ -11,6 +11,7 @@ import { Agent as TlsAgent } from 'node:https';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex, type Readable } from 'node:stream';
+import { inspect } from 'node:util';
 import type Docker from 'dockerode';
 import type { Clock } from '../../runtime.ts';
 import { ExecutorError } from '../executor.ts';
@@ -182,12 +183,20 @@ function connect(settings: EngineSettings): { docker: Docker; agent: Agent } {
     exists: existsSync,
   });
   try {
-    const agent = agentFor(address);
+    const agent = opaque(agentFor(address));
     const Dockerode = loadDockerode();
     return { docker: new Dockerode({ ...transportOptions(address), agent } as Docker.DockerOptions), agent };
   } catch (cause) {
     throw new ExecutorError('engine-unavailable', `the connection to the engine can't be set up`, { cause });
   }
+}
+
+/**
+ * docker-modem writes the options of every request out for its debug log, all the way down and also when nobody reads it:
+ * with the agent's open sockets that took more of the processor than everything else that the worker does for a short task.
+ */
+function opaque(agent: Agent): Agent {
+  return Object.assign(agent, { [inspect.custom]: () => 'Agent' });
 }
 
 function agentFor(address: EngineAddress): Agent {

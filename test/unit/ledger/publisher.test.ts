@@ -229,6 +229,26 @@ describe('publisher', () => {
     expect((atMs[39] ?? 0) - (atMs[0] ?? 0)).toBeLessThan(7.5 * 60_000);
   });
 
+  it('lets small pushes wait for company while there are many, and only then', async () => {
+    const { push, clock, sent } = setUp();
+    for (let number = 0; number < 4; number += 1) await push(`t${number}`, null, blob('1'), 'swap.result');
+    expect(sent).toHaveLength(4);
+    const few = [push('a', null, blob('2'), 'swap.result')];
+    await turns();
+    few.push(push('b', null, blob('3'), 'swap.result'));
+    await turns();
+    expect(sent).toHaveLength(4);
+    clock.advance(100);
+    await Promise.all(few);
+    expect(sent).toHaveLength(5);
+    // Neither what is large already nor the branch, which goes alone.
+    await Promise.all(Array.from({ length: 16 }, (_, at) => push(`m${at}`, null, blob('4'), 'swap.result')));
+    expect(sent).toHaveLength(6);
+    clock.advance(2_000);
+    await push('c', null, blob('5'), 'swap.result');
+    expect(sent).toHaveLength(7);
+  });
+
   it('lets deletions wait a little for company, and goes at once when it comes', async () => {
     const { push, clock, sent } = setUp();
     const gone = blob('1');
