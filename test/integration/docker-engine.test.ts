@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -61,6 +62,17 @@ describe('the way to the engine', () => {
   it('is the socket that was set, whatever the environment says', async () => {
     vi.stubEnv('DOCKER_HOST', 'tcp://127.0.0.1:9');
     await runsATask(engine.host);
+  });
+
+  it('is not written out with each call, all the way down, for a debug log that nobody reads', async () => {
+    const util = createRequire(import.meta.url)('node:util') as typeof import('node:util');
+    const inspect = vi.spyOn(util, 'inspect');
+    await runsATask(engine.host);
+    const texts = inspect.mock.results.map(({ value }) => String(value)).filter((text) => text.includes('socketPath'));
+    inspect.mockRestore();
+    // Once docker-modem does without, the engine's agent need not be made opaque any more.
+    expect(texts.length).toBeGreaterThan(0);
+    expect(Math.max(...texts.map(({ length }) => length))).toBeLessThan(8_000);
   });
 
   it('may be a TCP port', async () => {
