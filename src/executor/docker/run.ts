@@ -40,6 +40,8 @@ const STORED_OUTPUT_LIMIT_MS = 60_000;
 /** The notice that memory ran out can come after the end, and so can a removal that began with a kill. */
 const UNEXPLAINED_KILL_MS = 250;
 const KILLED_EXIT_CODE = 137;
+/** Exit codes of a process that TERM or KILL ended. */
+const OUR_SIGNALS: ReadonlySet<number> = new Set([143, KILLED_EXIT_CODE]);
 const USAGE_FROM_MS = 1_000;
 /** Once the connection that carried a script is gone, the rest of the script is too. So long its start may take still. */
 const SCRIPT_START_LIMIT_MS = 10_000;
@@ -256,7 +258,8 @@ export class DockerRun implements Run {
     const ranMs = started ? knownMs : null;
     const exitCode = started ? (state?.exitCode ?? null) : null;
     const isUntold = this.#stopReason === 'timeout' && this.#neverGotItsScript();
-    const stopReason = isUntold || (exitCode !== null && this.#endedInTime(knownMs)) ? null : this.#stopReason;
+    const stopReason =
+      isUntold || (exitCode !== null && this.#endedInTime(knownMs, exitCode)) ? null : this.#stopReason;
     const testimony =
       watched || !started ? null : await this.#context.facts.testimony(start.containerId, state?.startedAtMs ?? null);
     const facts: RunFacts = {
@@ -301,10 +304,15 @@ export class DockerRun implements Run {
     return Math.max(0, state.finishedAtMs - state.startedAtMs - (this.#start.waitedMs ?? 0));
   }
 
-  /** Its time was up while the engine could not be reached, and it turns out that it had ended by itself before. */
-  #endedInTime(ranMs: number): boolean {
-    if (this.#stopReason !== 'timeout' || this.#signal === 'taken') return false;
-    return this.#signal === 'none' || ranMs < this.#start.timeoutMs;
+  /**
+   * Its time was up while the engine could not be reached, and it turns out that it had ended by itself before. An engine
+   * that hung takes a signal also for a process whose end it has not noticed yet.
+   */
+  #endedInTime(ranMs: number, exitCode: number): boolean {
+    if (this.#stopReason !== 'timeout') return false;
+    if (this.#signal === 'none') return true;
+    const mayBeOurs = this.#signal === 'taken' && OUR_SIGNALS.has(exitCode);
+    return !mayBeOurs && ranMs < this.#start.timeoutMs;
   }
 
   async #collectOutput(missing: boolean, interrupted: boolean, endedAt: number) {
