@@ -7,6 +7,7 @@ import { createConnection, createServer, type Server, type Socket } from 'node:n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
+import type * as Util from 'node:util';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { finish, testExecutor, testJob } from '../support/docker-jobs.ts';
@@ -65,7 +66,7 @@ describe('the way to the engine', () => {
   });
 
   it('is not written out with each call, all the way down, for a debug log that nobody reads', async () => {
-    const util = createRequire(import.meta.url)('node:util') as typeof import('node:util');
+    const util = createRequire(import.meta.url)('node:util') as typeof Util;
     const inspect = vi.spyOn(util, 'inspect');
     await runsATask(engine.host);
     const texts = inspect.mock.results.map(({ value }) => String(value)).filter((text) => text.includes('socketPath'));
