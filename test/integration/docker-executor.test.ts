@@ -76,7 +76,8 @@ describe('ends', () => {
     expect(whole.verdict).toEqual({ kind: 'exited', exitCode: 137, outOfMemory: true });
     // The kernel chooses whom to kill; this makes it the child.
     const first = 'echo 1000 >/proc/self/oom_score_adj';
-    const child = await run(`(${first}; ${hungry}); exit 0`, { memoryBytes: 32 * MIB });
+    // And the engine hears of it by a message of its own, which may come after that of the end.
+    const child = await run(`(${first}; ${hungry}); sleep 1; exit 0`, { memoryBytes: 32 * MIB });
     expect(child.verdict).toEqual({ kind: 'exited', exitCode: 0, outOfMemory: false, childOutOfMemory: true });
   });
 
