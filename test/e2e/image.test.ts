@@ -7,11 +7,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { demoTasks } from '../../src/cli/client/demo-tasks.ts';
 import { PrivateEngine } from '../support/engine.ts';
+import { freePort } from '../support/free-port.ts';
 import { GitServer } from '../support/git-server.ts';
 import { TaskRepository } from '../support/task-repository.ts';
 import { makeTempDir, type TempDir } from '../support/temp.ts';
 import { until } from '../support/until.ts';
-import { freePort, ROOT, WORKER_IMAGE, WorkerImage } from '../support/worker-image.ts';
+import { ROOT, WORKER_IMAGE, WorkerImage } from '../support/worker-image.ts';
 
 /** 351 MB were measured: the base 117, git, ssh and perl 103, Node.js 116, the worker with its dependencies 16. */
 const MAX_IMAGE_BYTES = 400_000_000;

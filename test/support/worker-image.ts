@@ -1,6 +1,5 @@
 /** The worker's image, built from docker/Dockerfile on an engine of the test's, and what the docker command can do with it. */
 import { mkdirSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { debianBase } from './debian-base.ts';
 import type { PrivateEngine } from './engine.ts';
@@ -106,18 +105,6 @@ export class WorkerImage {
   get socketGroup(): string {
     return String(statSync(this.#engine.socketPath).gid);
   }
-}
-
-/** A port on loopback that nobody listens on right now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }
 
 async function registryOfThisMachine(): Promise<Record<string, string>> {
