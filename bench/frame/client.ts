@@ -12,9 +12,11 @@ type Reply = { answer: ClientAnswer } | { error: string };
 
 export class BenchClient {
   readonly #child: ChildProcess;
+  readonly #ended: Promise<{ error: string }>;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
+    this.#ended = once(child, 'exit').then(() => ({ error: 'the client process ended' }));
   }
 
   /** @param options.home a directory of its own: the clone lies in it. */
@@ -35,10 +37,9 @@ export class BenchClient {
 
   /** @throws Error with the client's words */
   async ask(request: ClientRequest): Promise<ClientAnswer> {
-    const ended = once(this.#child, 'exit').then(() => ({ error: 'the client process ended' }));
     const reply = once(this.#child, 'message').then(([message]) => message as Reply);
     this.#child.send(request);
-    const first = await Promise.race([reply, ended]);
+    const first = await Promise.race([reply, this.#ended]);
     if ('error' in first) throw new Error(first.error);
     return first.answer;
   }
