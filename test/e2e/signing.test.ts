@@ -1,5 +1,5 @@
 /** From a new key to a verified result, by the programs that people use, on a real container engine. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type ProgramEnd, runClient } from '../support/client-program.ts';
@@ -36,6 +36,7 @@ it('signs tasks and results, and believes nothing else', { timeout: LIMIT_MS }, 
   const repo = new TaskRepository(await server.createRepository('signing'));
   const url = server.url('signing');
   const home = directory.sub('user');
+  mkdirSync(home, { recursive: true });
   const env = { DGRID_REPO_URL: url, TRUSTED_KEYS_FILE: join(home, 'nodes') };
   const dgrid = (args: readonly string[], more: object = env): Promise<ProgramEnd> =>
     runClient(args, { home, env: more as Record<string, string> });
