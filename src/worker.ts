@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assemble, type Worker } from './agent/assemble.ts';
 import { isWorthALook } from './agent/push-filter.ts';
+import { NO_SIGNATURES, type SigningPorts } from './agent/signature-check.ts';
 import { MIN_WEBHOOK_SECRET_LENGTH } from './config/options.ts';
 import type { Settings } from './config/settings.ts';
 import { isImageAllowed } from './executor/docker/allow-list.ts';
@@ -14,6 +15,7 @@ import { openRepository } from './git/open-repository.ts';
 import type { Repository } from './git/repository.ts';
 import { InstanceLock } from './host/instance-lock.ts';
 import { machineId } from './host/machine-id.ts';
+import { NonceMemory } from './host/nonce-memory.ts';
 import { Quota } from './host/quota.ts';
 import { Sensors } from './host/sensors.ts';
 import { findNamespace, type Namespace, namespaceOf } from './ledger/names.ts';
@@ -25,6 +27,9 @@ import type { PushHook } from './observe/http/push-hook.ts';
 import type { HttpOptions } from './observe/http/server.ts';
 import { withRetry } from './retry.ts';
 import { type Clock, type RandomFraction, type RandomHex, systemRandomFraction, systemRandomHex } from './runtime.ts';
+
+import { leaveUnsigned, resultSigner } from './signing/result-signer.ts';
+import { TaskVerifier } from './signing/task-verifier.ts';
 
 /** Until the first listing has shown the remote's hash, a remote that is away is asked again at this pace. */
 const FIRST_CONTACT_PAUSE_MS = 10_000;
@@ -94,6 +99,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
         executor,
         sensors,
         quota,
+        signing: await signingPorts(settings, { clock, emit }),
         outbox: new FileOutbox(join(stateDir, 'outbox'), { clock, emit }),
         retry: retryOf(settings, clock, emit, systemRandomFraction),
         clock,
@@ -113,6 +119,21 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     await release();
     throw error;
   }
+}
+
+/** @throws StateFileError when the memory of signed starts cannot be read or written. */
+async function signingPorts(
+  { signing, stateDir, maxTaskBytes }: Settings,
+  { clock, emit }: { clock: Clock; emit: Emit },
+): Promise<SigningPorts> {
+  const { trustedKeysFile } = signing;
+  const sign = signing.nodeKeyFile === null ? leaveUnsigned : resultSigner(signing.nodeKeyFile, emit);
+  if (trustedKeysFile === null) return { ...NO_SIGNATURES, sign };
+  return {
+    verifier: new TaskVerifier({ ...signing, trustedKeysFile, maxTaskBytes, clock }),
+    starts: await NonceMemory.open({ path: join(stateDir, 'signed-starts.jsonl'), clock, emit }),
+    sign,
+  };
 }
 
 async function runUntilStopped(worker: Worker, release: () => Promise<unknown>): Promise<void> {

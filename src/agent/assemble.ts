@@ -26,6 +26,7 @@ import { SpecCache } from '../ledger/spec-cache.ts';
 import { StateWriter } from '../ledger/state-writer.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock, RandomHex } from '../runtime.ts';
+import type { TaskId } from '../task/id.ts';
 import { Agent } from './agent.ts';
 import { CountedRepository } from './counted-repository.ts';
 import { Cycle } from './cycle.ts';
@@ -33,6 +34,7 @@ import { Gate } from './gate.ts';
 import { HealthKeeper } from './health-keeper.ts';
 import { Prefetch } from './prefetch.ts';
 import { RecordingTurn } from './recording-turn.ts';
+import { SignatureCheck, type SigningPorts } from './signature-check.ts';
 import { discardLeftovers } from './startup.ts';
 import { TaskRunner } from './task-runner.ts';
 
@@ -40,6 +42,7 @@ import { TaskRunner } from './task-runner.ts';
 const RECORD_STAGGER_MS = 3_000;
 const RECORD_REFUSED_BASE_MS = 60_000;
 const RECORD_REFUSED_MAX_MS = 3_600_000;
+const SIGNING_PAUSE_MS = 60_000;
 const RECORD_LOCKED_MS = 5_000;
 /** While there is work an observer reads at its poll interval; twice that without a reading is a gap. Some slack for slow hosts. */
 const READ_SLACK_MS = 15_000;
@@ -50,6 +53,7 @@ export interface WorkerPorts {
   sensors: Pick<Sensors, 'read' | 'readDisks'>;
   quota: HourlyQuota;
   outbox: Outbox;
+  signing: SigningPorts;
   retry: Retry;
   clock: Clock;
   randomHex: RandomHex;
@@ -135,7 +139,12 @@ export function assemble(options: AssembleOptions): Worker {
     maxTaskBytes: settings.maxTaskBytes,
     maxTimeoutSeconds: Math.floor(settings.docker.timeoutMs / 1000),
   });
-  const book = new ClaimBook({ nodeId, incarnation, reader, writer, outbox, push, clock, emit });
+  const reopenSigning = async (): Promise<void> => {
+    await clock.sleep(SIGNING_PAUSE_MS, publishing.signal);
+    gate.open('signing');
+  };
+  const onAccepted = (id: TaskId): void => void ports.signing.starts.settle(id);
+  const book = new ClaimBook({ nodeId, incarnation, reader, writer, outbox, push, onAccepted, clock, emit });
   const health: HealthKeeper = new HealthKeeper({
     executor,
     sensors: ports.sensors,
@@ -182,6 +191,13 @@ export function assemble(options: AssembleOptions): Worker {
     },
     defaults: settings.docker,
     maxTakeovers: settings.maxTakeovers,
+    signatures: new SignatureCheck({
+      repository,
+      signing: ports.signing,
+      isRequired: settings.signing.isRequired,
+      maxTaskBytes: settings.maxTaskBytes,
+    }),
+    sign: ports.signing.sign,
     takeQuota: async () => {
       const granted = await quota.take(1);
       health.quotaTaken();
@@ -190,6 +206,12 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
     onEngineTrouble: (error) => health.engineTrouble(error),
+    onSigningTrouble: (error) => {
+      if (!gate.isClosedBy('signing')) emit('signing.unavailable', { err: error });
+      gate.close('signing', error.message);
+      // Tried again with the next task: whether it is mended shows only then.
+      void reopenSigning();
+    },
     onStateTrouble: (error) => health.stateTrouble(error),
     onSlotFree: (heldMs) => {
       prefetch.ran(heldMs);
@@ -222,6 +244,7 @@ export function assemble(options: AssembleOptions): Worker {
       writer,
       specs,
       push,
+      sign: ports.signing.sign,
       clock,
       emit,
     }),

@@ -210,7 +210,8 @@ export class Cycle {
       if (book.held.has(id) || runner.isActive(id) || book.isSetAside(id)) continue;
       const file = view.queue.files.get(id);
       const parsed = file?.blob === claim.specBlob ? specs.get(file) : null;
-      if (parsed?.ok && !book.wasHeld(oid)) book.takeUpStray({ oid, state: claim }, parsed);
+      if (file && parsed?.ok && !book.wasHeld(oid))
+        book.takeUpStray({ oid, state: claim }, { ...parsed, signature: file.signature });
       else await book.releaseStray({ oid, state: claim });
     }
   }

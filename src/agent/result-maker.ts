@@ -59,11 +59,13 @@ export function runResult(
     image: end.image,
     task: facts.task,
     spec_blob: facts.specBlob,
+    ...(facts.signer ? { signer: facts.signer } : {}),
   };
   return {
     record,
     stdoutLog: logOf(end.stdout, stdout),
     stderrLog: logOf(end.stderr, stderr),
+    signature: null,
   };
 }
 

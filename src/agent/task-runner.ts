@@ -12,12 +12,15 @@ import { StateFileError } from '../host/state-file.ts';
 import type { ClaimBook, HeldClaim } from '../ledger/claims.ts';
 import type { Emit } from '../observe/events.ts';
 import { type Clock, isoTime } from '../runtime.ts';
+import type { SignResult } from '../signing/result-signer.ts';
+import { SshKeygenError } from '../signing/ssh-keygen.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import { checkAgainstPolicy, type TaskPolicy } from '../task/policy.ts';
 import type { TaskResult } from '../task/result.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import { type TaskFacts, unstartedResult } from '../task/unstarted.ts';
 import { judge, runResult } from './result-maker.ts';
+import type { SignatureCheck } from './signature-check.ts';
 
 /** Delays of further tries after an exit code ≠ 0: doubled each time, bounded. */
 const RETRY_BASE_MS = 2_000;
@@ -44,11 +47,16 @@ export interface TaskRunnerParts {
   policy: TaskPolicy;
   defaults: RunDefaults;
   maxTakeovers: number;
+  /** Whether the task's signature allows a start. */
+  signatures: Pick<SignatureCheck, 'check'>;
+  sign: SignResult;
   /** Asks the hourly quota for one start; false: none is left. Durable before it answers. */
   takeQuota: () => Promise<boolean>;
   clock: Clock;
   emit: Emit;
   onEngineTrouble: (error: ExecutorError) => void;
+  /** Signatures cannot be checked. */
+  onSigningTrouble: (error: SshKeygenError) => void;
   /** The state directory can't be written. */
   onStateTrouble: (error: Error) => void;
   /** Something changed that the polling loop should look at: a slot is free, a result can be recorded. */
@@ -71,6 +79,8 @@ interface Active {
   abandoned: boolean;
   /** Monotonic. */
   startedMs: number;
+  /** Who signed its file; null: nobody was asked for. */
+  signer: string | null;
   /** Nothing of it runs any more, and its result cannot be lost: another task may have its slot. */
   slotFree: boolean;
 }
@@ -185,6 +195,7 @@ export class TaskRunner {
       preparing: new AbortController(),
       abandoned: false,
       startedMs: this.#parts.clock.monotonicMs(),
+      signer: null,
       slotFree: false,
     };
     this.#active.set(claim.taskId, active);
@@ -200,6 +211,12 @@ export class TaskRunner {
   async #runFresh(active: Active): Promise<void> {
     const { claim } = active;
     const { executor, defaults, policy } = this.#parts;
+    const authority = await this.#parts.signatures.check(claim);
+    if (!authority.ok) {
+      this.#parts.emit('task.rejected', { task: claim.taskId, reason: 'rejected', problem: authority.problem });
+      return this.#finishUnstarted(active, 'rejected', authority.problem);
+    }
+    active.signer = authority.signer;
     const problems = checkAgainstPolicy(claim.spec, policy);
     if (problems.length > 0) {
       this.#parts.emit('task.rejected', { task: claim.taskId, reason: 'rejected', problems });
@@ -283,7 +300,7 @@ export class TaskRunner {
       await this.#remove(active, run);
       return this.#putBack(active, { waitReason: 'retry', delayMs, failed: true, started: true });
     }
-    const result = runResult(this.#factsOf(claim), judgement, end, {
+    const result = runResult(this.#factsOf(active), judgement, end, {
       claimedAtMs: claim.claimedAtMs,
       claimMs: claim.claimDurationMs,
     });
@@ -343,7 +360,7 @@ export class TaskRunner {
     image: { name: string; digest: string | null } | null = null,
   ): Promise<void> {
     const { claim } = active;
-    const result = unstartedResult(this.#factsOf(claim), reason, message, isoTime(this.#parts.clock.wallMs()), {
+    const result = unstartedResult(this.#factsOf(active), reason, message, isoTime(this.#parts.clock.wallMs()), {
       claimedAt: isoTime(claim.claimedAtMs),
       claimMs: claim.claimDurationMs,
       image,
@@ -351,7 +368,8 @@ export class TaskRunner {
     await this.#finish(active, result, async () => undefined);
   }
 
-  async #finish(active: Active, result: TaskResult, onDurable: () => Promise<void>): Promise<void> {
+  async #finish(active: Active, unsigned: TaskResult, onDurable: () => Promise<void>): Promise<void> {
+    const result = await this.#parts.sign(unsigned);
     const { record } = result;
     this.tasksFinished += 1;
     this.#parts.emit('task.finished', {
@@ -387,10 +405,11 @@ export class TaskRunner {
   async #fail(active: Active, error: unknown): Promise<void> {
     const { claim } = active;
     const kind = (error as Partial<ExecutorError> | null)?.kind;
-    this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
+    if (!(error instanceof SshKeygenError)) this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
     active.abandoned = true;
     if (kind && ENGINE_TROUBLE_KINDS.has(kind)) this.#parts.onEngineTrouble(error as ExecutorError);
     if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
+    if (error instanceof SshKeygenError) this.#parts.onSigningTrouble(error);
     if (error instanceof StateFileError) this.#parts.onStateTrouble(error);
     try {
       // An engine that answers with an error may mean this very task: that counts as a start, so that it ends some day.
@@ -413,13 +432,14 @@ export class TaskRunner {
     return claim.spec.memoryBytes ?? this.#parts.defaults.memoryBytes;
   }
 
-  #factsOf(claim: HeldClaim): TaskFacts {
+  #factsOf({ claim, signer }: Active): TaskFacts {
     return {
       taskId: claim.taskId,
       nodeId: this.#parts.nodeId,
       attempt: claim.state.attempt,
       task: claim.raw,
       specBlob: claim.state.specBlob,
+      signer,
     };
   }
 }

@@ -152,6 +152,8 @@ export function buildProgram(info: ProgramInfo, commands: readonly AddCommand[],
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show the help of a command')
     .showSuggestionAfterError()
+    // Or a command with commands of its own would take options that are meant for them.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void cli.stdout.write(text),

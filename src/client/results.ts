@@ -3,7 +3,7 @@ import { MODE_TREE, parseCommit, parseTree } from '../git/objects.ts';
 import type { Oid } from '../git/oid.ts';
 import { lookUpPath } from '../git/tree-lookup.ts';
 import type { GridView } from '../ledger/grid-view.ts';
-import { RECORD_FILE, STDERR_FILE, STDOUT_FILE } from '../ledger/state-writer.ts';
+import { RECORD_FILE, recordedPath, STDERR_FILE, STDOUT_FILE } from '../ledger/state-writer.ts';
 import type { TaskId } from '../task/id.ts';
 import type { ResultRecord } from '../task/result.ts';
 import { parseResultRecord } from '../task/result-schema.ts';
@@ -16,7 +16,15 @@ const READ_BATCH = 500;
 export type FoundResult = {
   /** False while only the task's ref holds it. */
   recorded: boolean;
-} & ({ ok: true; record: ResultRecord } | { ok: false; problem: string });
+} & (
+  | {
+      ok: true;
+      record: ResultRecord;
+      /** As it is in the repository: what a signature is made of. */
+      bytes: Buffer;
+    }
+  | { ok: false; problem: string }
+);
 
 /** Tasks without a result are absent. @throws GitError */
 export async function readResults(
@@ -74,7 +82,9 @@ async function filesOfStates(client: GridClient, states: readonly Oid[]): Promis
   return files;
 }
 
-function parse(content: Buffer | null): { ok: true; record: ResultRecord } | { ok: false; problem: string } {
+function parse(
+  content: Buffer | null,
+): { ok: true; record: ResultRecord; bytes: Buffer } | { ok: false; problem: string } {
   if (!content) return { ok: false, problem: 'its record is missing' };
   let value: unknown;
   try {
@@ -83,7 +93,7 @@ function parse(content: Buffer | null): { ok: true; record: ResultRecord } | { o
     return { ok: false, problem: 'its record is no JSON' };
   }
   const parsed = parseResultRecord(value);
-  if (parsed.ok) return { ok: true, record: parsed.record };
+  if (parsed.ok) return { ok: true, record: parsed.record, bytes: content };
   return parsed.kind === 'newer-version'
     ? { ok: false, problem: `its record has version ${parsed.version}, which a newer version of D-GRID wrote` }
     : { ok: false, problem: `its record is not valid: ${parsed.problems.join('; ')}` };
@@ -104,7 +114,7 @@ export async function readOutput(
   record: ResultRecord,
 ): Promise<{ stdout: StreamOutput; stderr: StreamOutput }> {
   const [stdoutLog, stderrLog] = await Promise.all(
-    [STDOUT_FILE, STDERR_FILE].map((name) => readLog(client, view, record.task_id, name)),
+    [STDOUT_FILE, STDERR_FILE].map((name) => readResultFile(client, view, record.task_id, name)),
   );
   return {
     stdout: output(stdoutLog ?? null, record.stdout, record.stdout_bytes, record.stdout_truncated),
@@ -117,12 +127,18 @@ function output(log: Buffer | null, excerpt: string, totalBytes: number, truncat
   return { bytes: Buffer.from(excerpt), totalBytes, whole: !truncated };
 }
 
-async function readLog(client: GridClient, view: GridView, id: TaskId, name: string): Promise<Buffer | null> {
+/** A file of a finished task, by its name in the finished state; null when there is none. @throws GitError */
+export async function readResultFile(
+  client: GridClient,
+  view: GridView,
+  id: TaskId,
+  name: string,
+): Promise<Buffer | null> {
   const { repository, signal } = client;
   const standing = standingOf(view, id);
   let blob: Oid | undefined;
   if (standing.kind === 'recorded' && view.tipTree) {
-    const path = `${standing.path.replace(/\.json$/, '')}/${name}`;
+    const path = recordedPath(standing.path, name);
     blob = (await lookUpPath(view.tipTree, path, (oids) => repository.readObjects(oids, signal), client.format))?.oid;
   } else if (standing.kind === 'finished') {
     blob = (await filesOfStates(client, [standing.oid])).get(standing.oid)?.get(name);

@@ -22,6 +22,8 @@ import { unknownVariables } from './unknown-variables.ts';
 
 export type { Problem } from './rules.ts';
 
+const DAY_MS = 86_400_000;
+
 export interface LoadInput {
   env: Environment;
   /** Values of flags, as written on the command line. */
@@ -49,6 +51,9 @@ export function loadClientSettings(input: LoadInput): Loaded<ClientSettings> {
     git: toGitSettings(values),
     refNamespace: values.DGRID_REF_NAMESPACE,
     maxTaskBytes: values.MAX_TASK_BYTES,
+    grid: values.GRID_NAME,
+    trustedKeysFile: values.TRUSTED_KEYS_FILE,
+    revokedKeysFile: values.REVOKED_KEYS_FILE,
   }));
 }
 
@@ -198,6 +203,14 @@ function toSettings(values: Values): Settings {
       warmPoolIdleMs: values.WARM_POOL_IDLE_SECONDS,
       pruneDanglingImages: values.PRUNE_DANGLING_IMAGES,
       pruneBuildCache: values.PRUNE_BUILD_CACHE,
+    },
+    signing: {
+      grid: values.GRID_NAME,
+      isRequired: values.ENABLE_TASK_SIGNING,
+      trustedKeysFile: values.TRUSTED_KEYS_FILE,
+      revokedKeysFile: values.REVOKED_KEYS_FILE,
+      maxLifetimeMs: values.SIGNATURE_MAX_DAYS * DAY_MS,
+      nodeKeyFile: values.NODE_SIGNING_KEY_FILE,
     },
     repoPath: values.DGRID_REPO_PATH,
     stateDir: values.DGRID_STATE_DIR,

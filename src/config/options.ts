@@ -4,8 +4,10 @@
  * one table; a computed default looks only at rows above its own.
  */
 import { join } from 'node:path';
+import { GRID_NAME_PATTERN } from '../task/spec.ts';
 import { dockerHost, imageName, imagePattern, networkName } from './docker-kind.ts';
 import { logDestination, path, readableDirectory, readableFile } from './file-kind.ts';
+import { gridNameOf } from './grid-name.ts';
 import { nodeIdFromHost, nodeIdKind } from './node-name.ts';
 import { type Basis, computedSetting, type Option, optionalSetting, requiredSetting, setting } from './option.ts';
 import { PROFILE_NAMES } from './profiles.ts';
@@ -451,12 +453,48 @@ export const OPTIONS = {
   ENABLE_TASK_SIGNING: setting('false', {
     group: 'admission',
     kind: truth(),
-    description: 'Reserved for checking signatures of tasks. This version cannot, so true stops the start.',
+    description: 'Run signed tasks only. A task without a signature that TRUSTED_KEYS_FILE allows is rejected.',
   }),
   TRUSTED_KEYS_FILE: optionalSetting({
     group: 'admission',
-    kind: path(),
-    description: 'Reserved for the keys to check them with. Has to stay empty in this version.',
+    scope: 'both',
+    kind: readableFile(),
+    example: '/etc/dgrid/trusted-keys',
+    description:
+      'Who may sign, in OpenSSH’s allowed-signers format; kept on this machine, never in the task repository. A signed task is checked as soon as this is set; dgrid checks results with it.',
+  }),
+  REVOKED_KEYS_FILE: optionalSetting({
+    group: 'admission',
+    scope: 'both',
+    kind: readableFile(),
+    example: '/etc/dgrid/revoked-keys',
+    description: 'Keys that are trusted no longer: public keys, one a line, or an OpenSSH key revocation list.',
+  }),
+  GRID_NAME: computedSetting(
+    { shown: 'host and path of DGRID_REPO_URL', of: ({ text }) => gridNameOf(text('DGRID_REPO_URL') || 'unnamed') },
+    {
+      group: 'admission',
+      scope: 'both',
+      kind: text({
+        expects: 'a name of letters, figures and . _ ~ : / @ + - and spaces',
+        pattern: GRID_NAME_PATTERN,
+        maxLength: 255,
+      }),
+      example: 'git.example.com/team/tasks',
+      description:
+        'What signed tasks are made out to, so that they are worth nothing in another grid. Set it where workers and submitters reach the repository under different names.',
+    },
+  ),
+  SIGNATURE_MAX_DAYS: setting('30', {
+    group: 'admission',
+    kind: wholeNumber({ min: 1, max: 3650, unit: 'days' }),
+    description: 'A task whose signature is good for longer than this from now is rejected.',
+  }),
+  NODE_SIGNING_KEY_FILE: optionalSetting({
+    group: 'admission',
+    kind: readableFile(),
+    example: '/etc/dgrid/node-key',
+    description: 'An SSH private key without a passphrase. With one, this node signs its results.',
   }),
 
   HTTP_HOST: setting('127.0.0.1', {

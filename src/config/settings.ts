@@ -58,9 +58,25 @@ export interface DockerSettings {
   pruneBuildCache: boolean;
 }
 
+/** Signatures of tasks and of results. */
+export interface SigningSettings {
+  /** The name that signed tasks must be made out to. */
+  grid: string;
+  /** Tasks without a signature are refused. */
+  isRequired: boolean;
+  /** null: signatures of tasks are not looked at. */
+  trustedKeysFile: string | null;
+  revokedKeysFile: string | null;
+  /** For how long ahead a signature may be good. */
+  maxLifetimeMs: number;
+  /** With which this node signs its results; null: not at all. */
+  nodeKeyFile: string | null;
+}
+
 export interface Settings {
   git: GitSettings;
   docker: DockerSettings;
+  signing: SigningSettings;
   /** The local clone. */
   repoPath: string;
   stateDir: string;
@@ -108,4 +124,9 @@ export interface ClientSettings {
   git: GitSettings;
   refNamespace: RefNamespaceSetting;
   maxTaskBytes: number;
+  /** The name to make signed tasks out to. */
+  grid: string;
+  /** To check results with. */
+  trustedKeysFile: string | null;
+  revokedKeysFile: string | null;
 }

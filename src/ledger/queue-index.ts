@@ -8,7 +8,7 @@ import type { ObjectFormat, Oid } from '../git/oid.ts';
 import { SortedEntries } from '../git/sorted-entries.ts';
 import type { TreeReader } from '../git/tree-edit.ts';
 import { isTaskId, type TaskId } from '../task/id.ts';
-import { COMPLETED_DIR, FAILED_DIR, QUEUE_DIR } from './names.ts';
+import { COMPLETED_DIR, FAILED_DIR, QUEUE_DIR, SIGNATURE_SUFFIX } from './names.ts';
 
 export interface QueueFile {
   taskId: TaskId;
@@ -16,6 +16,8 @@ export interface QueueFile {
   blob: Oid;
   /** Anything but a regular file (a link, a submodule) is an invalid task. */
   regular: boolean;
+  /** The file beside it that has its signature; null when there is none. */
+  signature: Oid | null;
 }
 
 interface RecordDir {
@@ -23,12 +25,13 @@ interface RecordDir {
   entries: SortedEntries;
 }
 
+const SIGNATURE_ENDING = `.json${SIGNATURE_SUFFIX}`;
 /** Directories below the queue; deeper ones are named, not searched. */
 export const MAX_QUEUE_DEPTH = 16;
 
 export class QueueIndex {
   readonly files: ReadonlyMap<TaskId, QueueFile>;
-  /** Paths of files that can never become a task: their name is no legal id. */
+  /** Paths of files that can never become a task: their name is no legal id, or they are a signature of nothing. */
   readonly illegalPaths: readonly string[];
   /** Files whose id a file earlier in path order has already. */
   readonly duplicates: readonly QueueFile[];
@@ -126,7 +129,13 @@ export class QueueReader {
     }
     this.#cache = used;
     found.sort((a, b) => (a.path < b.path ? -1 : 1));
+    const signatures = new Map<string, Oid>();
     for (const { path, entry } of found) {
+      if (!entry.name.endsWith(SIGNATURE_ENDING) || !entry.mode.startsWith('100')) continue;
+      signatures.set(path.slice(0, -SIGNATURE_SUFFIX.length), entry.oid);
+    }
+    for (const { path, entry } of found) {
+      if (path.endsWith(SIGNATURE_ENDING) && entry.mode.startsWith('100')) continue;
       // Files like .gitkeep and README.md keep the directory alive and are no tasks.
       if (!entry.name.endsWith('.json')) {
         if (!entry.name.startsWith('.') && entry.name !== 'README.md') illegalPaths.push(path);
@@ -137,10 +146,13 @@ export class QueueReader {
         illegalPaths.push(path);
         continue;
       }
-      const file: QueueFile = { taskId: id, path, blob: entry.oid, regular: entry.mode.startsWith('100') };
+      const regular = entry.mode.startsWith('100');
+      const file: QueueFile = { taskId: id, path, blob: entry.oid, regular, signature: signatures.get(path) ?? null };
+      signatures.delete(path);
       if (files.has(id)) duplicates.push(file);
       else files.set(id, file);
     }
+    illegalPaths.push(...[...signatures.keys()].map((path) => `${path}${SIGNATURE_SUFFIX}`));
     const alreadyRecorded = new Set<TaskId>();
     for (const id of files.keys()) {
       if (records.some(({ entries }) => entries.idOf(`${id}.json`) !== null)) alreadyRecorded.add(id);

@@ -16,12 +16,19 @@ import { editTree, type PathEdit } from '../git/tree-edit.ts';
 import type { Emit } from '../observe/events.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import type { GridReader, GridView } from './grid-view.ts';
-import { COMPLETED_DIR, FAILED_DIR, taskRef } from './names.ts';
+import { COMPLETED_DIR, FAILED_DIR, SIGNATURE_SUFFIX, taskRef } from './names.ts';
 import type { PushRequest } from './publisher.ts';
 import { rendezvousRank } from './rendezvous.ts';
 import type { SwapOutcome } from './settle.ts';
 import type { ClaimedState, FinishedState } from './state-codec.ts';
-import { RECORD_FILE, STDERR_FILE, STDOUT_FILE, type StateWriter } from './state-writer.ts';
+import {
+  RECORD_FILE,
+  RECORD_SIGNATURE_FILE,
+  recordedPath,
+  STDERR_FILE,
+  STDOUT_FILE,
+  type StateWriter,
+} from './state-writer.ts';
 
 /** Settled by one commit. The rest waits for the next one. */
 export const MAX_RECORDS_PER_COMMIT = 5_000;
@@ -158,13 +165,13 @@ export class Recorder {
       recorded.push(task);
       const dir = task.state.status === 'success' ? COMPLETED_DIR : FAILED_DIR;
       for (const [name, blob] of entries) {
-        const path = name === RECORD_FILE ? `${dir}/${task.taskId}.json` : `${dir}/${task.taskId}/${name}`;
-        edits.push({ path, oid: blob });
+        edits.push({ path: recordedPath(`${dir}/${task.taskId}.json`, name), oid: blob });
       }
       const queued = [view.queue.files.get(task.taskId), ...view.queue.duplicates];
       for (const file of queued) {
-        if (file?.taskId === task.taskId && file.blob === task.state.specBlob)
-          edits.push({ path: file.path, oid: null });
+        if (file?.taskId !== task.taskId || file.blob !== task.state.specBlob) continue;
+        edits.push({ path: file.path, oid: null });
+        if (file.signature !== null) edits.push({ path: `${file.path}${SIGNATURE_SUFFIX}`, oid: null });
       }
     }
     if (recorded.length === 0) return null;
@@ -190,7 +197,7 @@ export class Recorder {
       }
       const entries = new Map<string, Oid>();
       for (const entry of parseTree(content.content, writer.format)) {
-        const known = [RECORD_FILE, STDOUT_FILE, STDERR_FILE].includes(entry.name);
+        const known = [RECORD_FILE, RECORD_SIGNATURE_FILE, STDOUT_FILE, STDERR_FILE].includes(entry.name);
         if (known && entry.mode === '100644') entries.set(entry.name, entry.oid);
       }
       if (entries.has(RECORD_FILE)) files.set(oid, entries);

@@ -3,13 +3,22 @@ import { type GitObject, type Identity, MODE_FILE, makeBlob, makeCommit, makeTre
 import type { ObjectFormat, Oid } from '../git/oid.ts';
 import type { Clock, RandomHex } from '../runtime.ts';
 import { isLegalMove, type TaskStateName } from '../task/lifecycle.ts';
-import type { TaskResult } from '../task/result.ts';
+import { recordBytes, type TaskResult } from '../task/result.ts';
+import { SIGNATURE_SUFFIX } from './names.ts';
 import { encodeNodeState, encodeTaskState, type NodeState, type TaskState } from './state-codec.ts';
 
 export const RECORD_FILE = 'record.json';
+export const RECORD_SIGNATURE_FILE = `${RECORD_FILE}${SIGNATURE_SUFFIX}`;
 export const STDOUT_FILE = 'stdout.log';
 export const STDERR_FILE = 'stderr.log';
 const NONCE_BYTES = 16;
+
+/** Where a file of a finished state stands on the branch. @param record the path of its record there. */
+export function recordedPath(record: string, name: string): string {
+  if (name === RECORD_FILE) return record;
+  if (name === RECORD_SIGNATURE_FILE) return `${record}${SIGNATURE_SUFFIX}`;
+  return `${record.replace(/\.json$/, '')}/${name}`;
+}
 
 export interface WrittenState {
   /** The state itself. */
@@ -83,7 +92,8 @@ export class StateWriter {
 
 function resultFiles(result: TaskResult): { name: string; content: Uint8Array }[] {
   return [
-    { name: RECORD_FILE, content: Buffer.from(`${JSON.stringify(result.record, null, 2)}\n`) },
+    { name: RECORD_FILE, content: recordBytes(result.record) },
+    ...(result.signature ? [{ name: RECORD_SIGNATURE_FILE, content: result.signature }] : []),
     ...(result.stdoutLog ? [{ name: STDOUT_FILE, content: result.stdoutLog }] : []),
     ...(result.stderrLog ? [{ name: STDERR_FILE, content: result.stderrLog }] : []),
   ];

@@ -1,6 +1,6 @@
 /** The worker's image, built on a plain Debian and run on a real engine. */
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -19,6 +19,9 @@ const MAX_IMAGE_BYTES = 400_000_000;
 /** debootstrap, when its result is not there yet, and the build itself. */
 const SET_UP_BOUND_MS = 900_000;
 const USER = '10001';
+const { dependencies: DEPENDENCIES } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  dependencies: Record<string, string>;
+};
 
 interface ImageFacts {
   Size: number;
@@ -72,6 +75,25 @@ describe('the image', () => {
       'NODE_ENV',
       'PATH',
     ]);
+  });
+
+  it('can list what is in it', async () => {
+    const { stdout } = await image.run([], { entrypoint: '/opt/dgrid/docker/sbom' });
+    const { bomFormat, specVersion, metadata, components } = JSON.parse(stdout) as {
+      bomFormat: string;
+      specVersion: string;
+      metadata: { component: { name: string } };
+      components: { name: string; version: string; purl: string; 'bom-ref': string }[];
+    };
+    expect([bomFormat, specVersion, metadata.component.name]).toEqual(['CycloneDX', '1.5', 'd-grid']);
+    const refs = components.map((component) => component['bom-ref']);
+    expect(new Set(refs).size).toBe(refs.length);
+    const purls = components.map(({ purl }) => purl.replace(/@[^@]*$/, ''));
+    for (const name of Object.keys(DEPENDENCIES)) expect(purls).toContain(`pkg:npm/${name}`);
+    for (const name of ['git', 'openssh-client', 'tini']) expect(purls).toContain(`pkg:deb/debian/${name}`);
+    expect(components.find(({ name }) => name === 'node')?.version).toBe(process.versions.node);
+    // Nothing that only builds and tests need.
+    expect(purls).not.toContain('pkg:npm/vitest');
   });
 
   it('runs as a user that can write nothing but its state', async () => {

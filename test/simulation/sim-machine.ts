@@ -1,5 +1,6 @@
 /** One simulated machine: what survives its worker (disk, engine), and the worker's lives one after the other. */
 import { assemble, type Worker } from '../../src/agent/assemble.ts';
+import { NO_SIGNATURES } from '../../src/agent/signature-check.ts';
 import { FatalError } from '../../src/agent/startup.ts';
 import { GitError, RETRYABLE } from '../../src/git/errors.ts';
 import type { RefSwap } from '../../src/git/repository.ts';
@@ -96,6 +97,7 @@ export class SimMachine {
         sensors: IDLE_SENSORS,
         quota: unlimitedQuota(life, random),
         outbox: this.#openOutbox(life),
+        signing: NO_SIGNATURES,
         retry: simRetry(life),
         clock: life,
         randomHex: (bytes) => random.hex(bytes),

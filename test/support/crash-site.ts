@@ -58,6 +58,11 @@ export class CrashSite {
     return new CrashSite(parts, path, await ServerHistory.install(path));
   }
 
+  /** Of all sites of the test. */
+  get directory(): string {
+    return this.#parts.directory;
+  }
+
   get url(): string {
     return this.#parts.server.url(this.#parts.name);
   }

@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assemble, type Worker } from '../../src/agent/assemble.ts';
+import { NO_SIGNATURES } from '../../src/agent/signature-check.ts';
 import type { Settings } from '../../src/config/settings.ts';
 import { GitError, RETRYABLE } from '../../src/git/errors.ts';
 import { makeBlob, makeCommit, parseCommit } from '../../src/git/objects.ts';
@@ -67,6 +68,14 @@ export function testSettings(stateDir: string, name: string, overrides: Partial<
       warmPoolIdleMs: 60_000,
       pruneDanglingImages: false,
       pruneBuildCache: false,
+    },
+    signing: {
+      grid: 'memory',
+      isRequired: false,
+      trustedKeysFile: null,
+      revokedKeysFile: null,
+      maxLifetimeMs: 30 * 86_400_000,
+      nodeKeyFile: null,
     },
     repoPath: stateDir,
     stateDir,
@@ -155,6 +164,7 @@ export class MemoryGrid {
           emit,
         }),
         outbox: new FileOutbox(join(settings.stateDir, 'outbox'), { clock, emit }),
+        signing: NO_SIGNATURES,
         retry: quickRetry,
         clock,
         randomHex: systemRandomHex,

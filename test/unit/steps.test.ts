@@ -23,6 +23,8 @@ const CALL_SITES: Readonly<Record<DurableStep, readonly [string, ...string[]]>> 
   'machine-id.save': ['host/machine-id.ts'],
   'quota.set-aside': ['host/quota.ts'],
   'quota.save': ['host/quota.ts'],
+  // Appended, and written anew.
+  'signed-start.save': ['host/nonce-memory.ts', 'host/nonce-memory.ts'],
   'clone.clear': ['git/local-clone.ts'],
   'clone.mark': ['git/local-clone.ts'],
   'clone.init': ['git/local-clone.ts'],
@@ -90,6 +92,8 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
     'git gc': 1,
   },
   'host/machine-id.ts': { writeStateFile: 1 },
+  // The second `open` is its own.
+  'host/nonce-memory.ts': { appendFile: 1, open: 2, writeStateFile: 1 },
   'host/quota.ts': { copyFile: 1, writeStateFile: 1 },
   // The one door to files that must be whole: its callers name the step.
   'host/state-file.ts': { open: 2, rename: 1 },
@@ -118,6 +122,11 @@ const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = 
     why: 'a person makes a repository, and does so again when it was cut short',
   },
   'client/cache-slot.ts': { calls: { mkdir: 1, mkdtemp: 1, rm: 1 }, why: 'a cache' },
+  'client/key-store.ts': {
+    calls: { rename: 1, writeFile: 1 },
+    why: 'a person changes a file of keys, and does so again when it was cut short',
+  },
+  'signing/ssh-keygen.ts': { calls: { mkdtemp: 1, rm: 1, writeFile: 1 }, why: 'a signature while it is checked' },
   'cli/client/read-sources.ts': { calls: { open: 1 }, why: 'reads' },
   'cli/client/demo.ts': { calls: { mkdtemp: 1, rm: 1 }, why: 'a demonstration in a temporary directory' },
   'cli/client/demo-worker.ts': { calls: { open: 1 }, why: 'the log of a demonstration' },
@@ -135,6 +144,7 @@ const OTHER_DOORS: Readonly<Record<string, readonly string[]>> = {
     'cli/client/demo-worker.ts',
     'executor/docker/busybox-image.ts',
     'executor/docker/ssh-agent.ts',
+    'signing/ssh-keygen.ts',
   ],
   'node:sqlite': ['host/kernel-lock.ts'],
   'node:http': [

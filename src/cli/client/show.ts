@@ -3,12 +3,17 @@ import type { Command } from 'commander';
 import type { GridClient } from '../../client/grid-client.ts';
 import { type FoundResult, readResults } from '../../client/results.ts';
 import { standingOf, type TaskStanding } from '../../client/task-standing.ts';
+import { type ResultVerdict, verifyResult } from '../../client/verify-result.ts';
+import type { ClientSettings } from '../../config/settings.ts';
 import type { Oid } from '../../git/oid.ts';
 import type { GridView } from '../../ledger/grid-view.ts';
+import { SshKeygenError } from '../../signing/ssh-keygen.ts';
 import type { TaskId } from '../../task/id.ts';
 import type { ResultRecord } from '../../task/result.ts';
 import { LONGEST_TIMEOUT_SECONDS, type ParsedTask, parseTaskFile } from '../../task/spec.ts';
 import { printable } from '../display-width.ts';
+import { EXIT } from '../exit-code.ts';
+import { Failure } from '../failure.ts';
 import { duration } from '../figures.ts';
 import type { Output } from '../output.ts';
 import { type Cli, defineCommand, outputOf } from '../program.ts';
@@ -25,22 +30,61 @@ export function addShowCommand(program: Command, cli: Cli): void {
     description:
       'Shows where a task stands, its result with all timings when it has one, and the beginning of its output.\n' +
       '"dgrid logs" prints the whole output.',
-    examples: ['dgrid show build-42', 'dgrid show build-42 --json'],
+    examples: ['dgrid show build-42', 'dgrid show build-42 --json', 'dgrid show build-42 --verify'],
     settings: 'client',
   });
+  command.option('--verify', 'check the signature of its result by TRUSTED_KEYS_FILE; exit with 1 when it is not good');
   command.action(async (given: string) => {
     const output = outputOf(command, cli);
     const [id] = taskIds([given]) as [TaskId];
-    await withClient(command, cli, output, async (client, { maxTaskBytes }) => {
+    await withClient(command, cli, output, async (client, settings) => {
+      const { maxTaskBytes } = settings;
       const view = await client.refresh();
       refuseUnknown(client, view, [id]);
       const standing = standingOf(view, id);
       const result = (await readResults(client, view, [id])).get(id) ?? null;
       const task = result ? null : await readTask(client, view, id, standing, maxTaskBytes);
-      output.document(documentOf(id, view, standing, result, task));
+      const verdict = command.opts()['verify'] === true ? await verify(client, view, result, settings) : null;
+      if (verdict?.ok === false) cli.setExitCode(EXIT.failed);
+      output.document({
+        ...documentOf(id, view, standing, result, task),
+        ...(verdict
+          ? {
+              signature: verdict.ok
+                ? { good: true, signer: verdict.signer }
+                : { good: false, problem: verdict.problem },
+            }
+          : {}),
+      });
       print(output, id, view, standing, result, task);
+      if (verdict) output.line();
+      if (verdict)
+        output.line(verdict.ok ? `signature good, by ${verdict.signer}` : `signature NOT good: ${verdict.problem}`);
     });
   });
+}
+
+/** @throws Failure when there is nothing to verify, or nothing to verify it by. */
+async function verify(
+  client: GridClient,
+  view: GridView,
+  result: FoundResult | null,
+  { trustedKeysFile, revokedKeysFile }: ClientSettings,
+): Promise<ResultVerdict> {
+  if (trustedKeysFile === null) {
+    throw new Failure(
+      'usage',
+      '--verify needs the keys of the nodes: name their file as TRUSTED_KEYS_FILE ("dgrid keys trust" makes one)',
+    );
+  }
+  if (result === null) throw new Failure('failed', 'the task has no result yet: there is nothing to verify');
+  if (!result.ok) return { ok: false, problem: result.problem };
+  try {
+    return await verifyResult(client, view, result, { trustedKeysFile, revokedKeysFile });
+  } catch (error) {
+    if (error instanceof SshKeygenError) throw new Failure('failed', error.message, { cause: error.cause });
+    throw error;
+  }
 }
 
 /** The task file of a task without a result; null when it is not there or not readable. */
@@ -182,6 +226,7 @@ function recordFacts(record: ResultRecord): [string, string | null][] {
     ['usage', [...cpu, ...memory].join(', ') || null],
     ['image', record.image === null ? null : [record.image.name, record.image.digest].filter(Boolean).join(' ')],
     ['task file', record.spec_blob],
+    ['signed by', record.signer ?? null],
   ];
 }
 

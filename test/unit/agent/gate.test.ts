@@ -28,6 +28,7 @@ describe('Gate', () => {
       rate: 'hold',
       cpu: 'hold',
       state: 'hold',
+      signing: 'hold',
       registration: 'hold',
     });
     gate.close('engine', 'away');

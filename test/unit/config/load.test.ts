@@ -294,12 +294,37 @@ describe('rules', () => {
     expect(settings({ LOG_FILE: 'logs/new/worker.log' }).logFile).toBe(join(cwd, 'logs/new/worker.log'));
     expect(settings({ LOG_FILE: '-' }).logFile).toBeNull();
   });
-  test('signing that would not be done', () => {
+  test('signing needs to know whom to trust', () => {
+    writeFileSync(join(cwd, 'keys'), '');
     expect(problems({ ENABLE_TASK_SIGNING: 'true' })).toEqual([
-      { name: 'ENABLE_TASK_SIGNING', message: expect.stringContaining('does not verify signatures') },
+      { name: 'ENABLE_TASK_SIGNING', message: expect.stringContaining('TRUSTED_KEYS_FILE') },
     ]);
-    expect(names({ TRUSTED_KEYS_FILE: 'keys' })).toEqual(['TRUSTED_KEYS_FILE']);
+    expect(names({ TRUSTED_KEYS_FILE: 'gone' })).toEqual(['TRUSTED_KEYS_FILE']);
+    expect(names({ REVOKED_KEYS_FILE: 'keys' })).toEqual(['REVOKED_KEYS_FILE']);
     expect(names({ ENABLE_TASK_SIGNING: 'no', TRUSTED_KEYS_FILE: '' })).toEqual([]);
+    const keys = join(cwd, 'keys');
+    expect(settings({ ENABLE_TASK_SIGNING: 'yes', TRUSTED_KEYS_FILE: 'keys' }).signing).toMatchObject({
+      isRequired: true,
+      trustedKeysFile: keys,
+      revokedKeysFile: null,
+      nodeKeyFile: null,
+      maxLifetimeMs: 30 * 86_400_000,
+    });
+  });
+  test('a grid is named by its repository, however it is reached', () => {
+    const addresses = [
+      'https://git.example.com/team/tasks.git',
+      'https://me@Git.Example.com:8443/team/tasks/',
+      'ssh://git@git.example.com:2222/team/tasks.git',
+      'git@git.example.com:team/tasks.git',
+      'git.example.com:/team/tasks',
+    ];
+    for (const DGRID_REPO_URL of addresses) {
+      expect(settings({ DGRID_REPO_URL }).signing.grid, DGRID_REPO_URL).toBe('git.example.com/team/tasks');
+    }
+    expect(settings({ DGRID_REPO_URL: 'file:///srv/tasks.git' }).signing.grid).toBe('/srv/tasks');
+    expect(settings({ GRID_NAME: 'the grid' }).signing.grid).toBe('the grid');
+    expect(names({ GRID_NAME: '"quoted' })).toEqual(['GRID_NAME']);
   });
   test('the clone is deleted when damaged, so it may hold nothing else', () => {
     expect(names({ DGRID_STATE_DIR: '/a/b', DGRID_REPO_PATH: '/a/b' })).toEqual(['DGRID_REPO_PATH']);

@@ -21,7 +21,7 @@ function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}):
   const files = new Map(
     tasks.map(({ id }, index) => [
       taskId(id),
-      { taskId: taskId(id), path: `tasks/queue/${id}.json`, blob: hex(index + 1), regular: true },
+      { taskId: taskId(id), path: `tasks/queue/${id}.json`, blob: hex(index + 1), regular: true, signature: null },
     ]),
   );
   const view: GridView = {

@@ -20,6 +20,7 @@ const plain: TaskSpec = {
   priority: 'medium',
   retries: 0,
   requires: [],
+  admission: null,
 };
 
 it('lets the defaults and everything up to the caps pass', () => {

@@ -28,6 +28,7 @@ describe('a good task file', () => {
         priority: 'medium',
         retries: 0,
         requires: [],
+        admission: null,
       },
     });
   });
