@@ -11,6 +11,7 @@ import { Healer } from '../host/healer.ts';
 import type { HourlyQuota } from '../host/quota.ts';
 import type { Sensors } from '../host/sensors.ts';
 import { writeStateFile } from '../host/state-file.ts';
+import { machineLocalTime } from '../host/working-time.ts';
 import { ClaimBook } from '../ledger/claims.ts';
 import { DeathWatch } from '../ledger/death-watch.ts';
 import { GridReader } from '../ledger/grid-view.ts';
@@ -31,6 +32,8 @@ import { CountedRepository } from './counted-repository.ts';
 import { Cycle } from './cycle.ts';
 import { Gate } from './gate.ts';
 import { HealthKeeper } from './health-keeper.ts';
+import { HoursKeeper } from './hours-keeper.ts';
+import { ImageBreakers } from './image-breakers.ts';
 import { Prefetch } from './prefetch.ts';
 import { RecordingTurn } from './recording-turn.ts';
 import { discardLeftovers } from './startup.ts';
@@ -78,6 +81,8 @@ export interface Worker {
   membership: Membership;
   publisher: Publisher;
   book: ClaimBook;
+  /** Tasks that this node leaves alone while it claims others, with the reasons. */
+  refusals: () => Record<string, string>[];
 }
 
 export function assemble(options: AssembleOptions): Worker {
@@ -109,6 +114,12 @@ export function assemble(options: AssembleOptions): Worker {
   });
   const push = publisher.push.bind(publisher);
   const gate = new Gate();
+  const images = new ImageBreakers({ clock, emit });
+  // Tasks that this node leaves alone while it claims others.
+  const refusals = (): Record<string, string>[] => [
+    ...images.refusals.map((refusal) => ({ ...refusal })),
+    ...(cycle.unfit ? [{ reason: 'memory', text: `${cycle.unfit.task} ${cycle.unfit.problem}` }] : []),
+  ];
   const membership: Membership = new Membership({
     nodeId,
     machine: options.machine,
@@ -126,6 +137,7 @@ export function assemble(options: AssembleOptions): Worker {
       slots: settings.maxParallelTasks,
       running: runner.activeTasks,
       paused: gate.reasons,
+      refuses: refusals(),
       quota_left: Number.isFinite(quota.left()) ? quota.left() : null,
       ...options.description,
     }),
@@ -140,6 +152,15 @@ export function assemble(options: AssembleOptions): Worker {
     executor,
     sensors: ports.sensors,
     thresholds: settings,
+    memoryReserveBytes: settings.memoryReserveBytes,
+    hours: new HoursKeeper({
+      hours: settings.activeHours,
+      localTimeOf: machineLocalTime,
+      gate,
+      running: () => runner.activeCount,
+      clock,
+      emit,
+    }),
     quota,
     healer: new Healer({
       clock,
@@ -189,7 +210,9 @@ export function assemble(options: AssembleOptions): Worker {
     },
     clock,
     emit,
-    onEngineTrouble: (error) => health.engineTrouble(error),
+    images,
+    onEngineTrouble: (error, failedStart) => health.engineTrouble(error, failedStart),
+    onEngineStart: () => health.engineStarted(),
     onStateTrouble: (error) => health.stateTrouble(error),
     onSlotFree: (heldMs) => {
       prefetch.ran(heldMs);
@@ -240,7 +263,10 @@ export function assemble(options: AssembleOptions): Worker {
     gate,
     pushWaitMs: () => publisher.waitMs,
     quotaLeft: () => quota.left(),
-    memoryAllows: (needed, promised) => health.memoryAllows(needed, promised),
+    memoryFor: (needed, promised) => health.memoryFor(needed, promised),
+    defaultImage: settings.docker.image,
+    images,
+    isEngineOnTrial: () => health.isEngineOnTrial,
     clock,
     emit,
   });
@@ -260,7 +286,7 @@ export function assemble(options: AssembleOptions): Worker {
       watchIntervalMs: settings.pullIntervalMs,
       clock,
       emit,
-      onEngineTrouble: (error) => health.engineTrouble(error),
+      onEngineTrouble: (error) => health.engineTrouble(error, null),
       signal: publishing.signal,
     },
     executor,
@@ -292,5 +318,5 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
   });
-  return { agent, executor, gate, health, runner, reader, membership, publisher, book };
+  return { agent, executor, gate, health, runner, reader, membership, publisher, book, refusals };
 }

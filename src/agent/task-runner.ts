@@ -17,7 +17,9 @@ import { checkAgainstPolicy, type TaskPolicy } from '../task/policy.ts';
 import type { TaskResult } from '../task/result.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import { type TaskFacts, unstartedResult } from '../task/unstarted.ts';
+import type { ImageBreakers } from './image-breakers.ts';
 import { judge, runResult } from './result-maker.ts';
+import { obtainImage } from './task-image.ts';
 
 /** Delays of further tries after an exit code ≠ 0: doubled each time, bounded. */
 const RETRY_BASE_MS = 2_000;
@@ -48,7 +50,12 @@ export interface TaskRunnerParts {
   takeQuota: () => Promise<boolean>;
   clock: Clock;
   emit: Emit;
-  onEngineTrouble: (error: ExecutorError) => void;
+  /** @param failedStart the task that it could not start; null: something else failed. */
+  onEngineTrouble: (error: ExecutorError, failedStart: TaskId | null) => void;
+  /** It has started a container. */
+  onEngineStart: () => void;
+  /** Whether to ask for an image. */
+  images: Pick<ImageBreakers, 'admit'>;
   /** The state directory can't be written. */
   onStateTrouble: (error: Error) => void;
   /** Something changed that the polling loop should look at: a slot is free, a result can be recorded. */
@@ -206,15 +213,19 @@ export class TaskRunner {
       return this.#finishUnstarted(active, 'rejected', problems.join('; '));
     }
     const wanted = claim.spec.image ?? defaults.image;
-    let image: Awaited<ReturnType<Executor['ensureImage']>>;
-    try {
-      image = await executor.ensureImage(wanted, active.preparing.signal);
-    } catch (error) {
-      const failure = error as ExecutorError;
-      if (active.stopReason || failure.kind !== 'image-unavailable') throw error;
-      this.#parts.emit('image.unavailable', { task: claim.taskId, image: wanted, err: error });
-      return this.#finishUnstarted(active, 'image-unavailable', failure.message, { name: wanted, digest: null });
+    const had = await obtainImage(
+      this.#parts,
+      claim.taskId,
+      { image: wanted, requires: claim.spec.requires },
+      active.preparing.signal,
+    );
+    if (had.kind === 'leave') {
+      return this.#putBack(active, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false });
     }
+    if (had.kind === 'unavailable') {
+      return this.#finishUnstarted(active, 'image-unavailable', had.message, { name: wanted, digest: null });
+    }
+    const { image } = had;
     if (active.stopReason) return this.#leave(active, false);
     if (!(await this.#parts.takeQuota())) {
       return this.#putBack(active, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false });
@@ -236,6 +247,7 @@ export class TaskRunner {
       timeoutMs: claim.spec.timeoutMs,
     };
     const run = await executor.start(job);
+    this.#parts.onEngineStart();
     const { attempt, epoch, incarnation } = claim.state;
     this.#parts.emit('task.started', { task: claim.taskId, attempt, epoch, incarnation, image: image.name });
     await this.#follow(active, run, { digest: image.digest, pullMs: image.pullMs });
@@ -297,7 +309,7 @@ export class TaskRunner {
     } catch (error) {
       active.abandoned = true;
       this.#parts.emit('container.remove-failed', { task: run.key.taskId, err: error });
-      this.#parts.onEngineTrouble(error as ExecutorError);
+      this.#parts.onEngineTrouble(error as ExecutorError, null);
     }
   }
 
@@ -389,7 +401,10 @@ export class TaskRunner {
     const kind = (error as Partial<ExecutorError> | null)?.kind;
     this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
     active.abandoned = true;
-    if (kind && ENGINE_TROUBLE_KINDS.has(kind)) this.#parts.onEngineTrouble(error as ExecutorError);
+    if (kind && ENGINE_TROUBLE_KINDS.has(kind)) {
+      const failedStart = active.run === null && active.counted ? claim.taskId : null;
+      this.#parts.onEngineTrouble(error as ExecutorError, failedStart);
+    }
     if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
     if (error instanceof StateFileError) this.#parts.onStateTrouble(error);
     try {

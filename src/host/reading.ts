@@ -1,3 +1,5 @@
+import type { PressureReading } from './pressure.ts';
+
 /** What the sensors say of the machine. null always means: not known now, and `failures` says why. */
 export interface MemoryReading {
   totalBytes: number;
@@ -23,7 +25,7 @@ export interface DiskSlot {
 }
 
 export interface SensorFailure {
-  /** `cpu`, `memory`, `system`, or `disk:<path>`. */
+  /** `cpu`, `memory`, `pressure`, or `disk:<path>`. */
   sensor: string;
   reason: string;
 }
@@ -37,6 +39,9 @@ export interface MachineReading extends DiskReadings {
   /** Of all cores together, over the time since the reading before. */
   cpuPercent: number | null;
   memory: MemoryReading | null;
+  pressure: PressureReading;
+  /** Processes that run or wait to, on average over the last minute, for each processor. */
+  loadPerCpu: number | null;
 }
 
 /** For the node's description of itself. Nothing in it identifies the machine. */

@@ -31,7 +31,7 @@ interface StubContainer {
 
 /** What an engine does with a call. `hang`: no answer until `release`, then the answer of one that works. */
 type Behaviour = 'work' | 'fail' | 'hang';
-type FaultyCall = 'probe' | 'findRuns' | 'dispose' | 'stop';
+type FaultyCall = 'probe' | 'start' | 'findRuns' | 'dispose' | 'stop';
 
 /** The engine of one machine: outlives executors. */
 export class StubEngine {
@@ -39,12 +39,17 @@ export class StubEngine {
   /** Asked at each such call. */
   readonly faults: Record<FaultyCall, () => Behaviour> = {
     probe: () => 'work',
+    start: () => 'work',
     findRuns: () => 'work',
     dispose: () => 'work',
     stop: () => 'work',
   };
   #released = Promise.withResolvers<void>();
   readonly starts: { taskId: string; nodeId: string; epoch: number }[] = [];
+  /** Images that cannot be had here, beside those whose names say so. */
+  readonly lacks = new Set<string>();
+  /** Images that were asked for. */
+  readonly asked: string[] = [];
   available = true;
   /** What was said last of containers that are made ahead. */
   readiness: Readiness | null = null;
@@ -148,12 +153,14 @@ export class StubExecutor implements Executor {
 
   async ensureImage(image: string): Promise<{ name: string; digest: null; pullMs: number }> {
     this.#mustAnswer();
-    if (image.startsWith('missing')) throw new ExecutorError('image-unavailable', `no such image: ${image}`);
+    this.#engine.asked.push(image);
+    if (image.startsWith('missing') || this.#engine.lacks.has(image))
+      throw new ExecutorError('image-unavailable', `no such image: ${image}`);
     return { name: image, digest: null, pullMs: 0 };
   }
 
   async start(job: Job): Promise<Run> {
-    this.#mustAnswer();
+    await this.#engine.answer('start');
     return this.#runOf(this.#engine.run(job));
   }
 

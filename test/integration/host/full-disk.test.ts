@@ -11,7 +11,15 @@ import { recordEvents } from '../../support/recorded-events.ts';
 import { smallExt4, smallTmpfs } from '../../support/small-file-system.ts';
 
 const MIB = 1024 ** 2;
-const thresholds = { maxCpuPercent: 100, maxMemoryPercent: 100, maxDiskPercent: 90 };
+const thresholds = {
+  maxCpuPercent: 100,
+  maxMemoryPercent: 100,
+  maxDiskPercent: 90,
+  maxCpuPressure: 0,
+  maxMemoryPressure: 0,
+  maxIoPressure: 0,
+  maxLoadPerCpu: 0,
+};
 const sensors = new Sensors({ clock: systemClock });
 
 async function fill(path: string, bytes: number): Promise<void> {

@@ -8,15 +8,26 @@ import {
   NOTHING_EXCEEDED,
   resumePercentOf,
 } from '../../../src/host/admission.ts';
+import { NO_PRESSURE } from '../../../src/host/pressure.ts';
 import type { MachineReading } from '../../../src/host/reading.ts';
 
-const thresholds = { maxCpuPercent: 80, maxMemoryPercent: 80, maxDiskPercent: 90 };
+const thresholds = {
+  maxCpuPercent: 80,
+  maxMemoryPercent: 80,
+  maxDiskPercent: 90,
+  maxCpuPressure: 0,
+  maxMemoryPressure: 0,
+  maxIoPressure: 0,
+  maxLoadPerCpu: 0,
+};
 
 function reading(figures: { cpu?: number | null; memory?: number | null; disk?: number | null; inodes?: number }) {
   const { cpu = 0, memory = 0, disk = 0, inodes } = figures;
   return {
     cpuPercent: cpu,
     memory: memory === null ? null : { totalBytes: 100, availableBytes: 100 - memory, usedPercent: memory },
+    pressure: NO_PRESSURE,
+    loadPerCpu: null,
     disks: [
       {
         path: '/data',
