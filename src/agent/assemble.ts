@@ -31,6 +31,7 @@ import { Agent } from './agent.ts';
 import { CountedRepository } from './counted-repository.ts';
 import { Cycle } from './cycle.ts';
 import { Gate } from './gate.ts';
+import { healingSources } from './healing-sources.ts';
 import { HealthKeeper } from './health-keeper.ts';
 import { HoursKeeper } from './hours-keeper.ts';
 import { ImageBreakers } from './image-breakers.ts';
@@ -148,6 +149,13 @@ export function assemble(options: AssembleOptions): Worker {
     maxTimeoutSeconds: Math.floor(settings.docker.timeoutMs / 1000),
   });
   const book = new ClaimBook({ nodeId, incarnation, reader, writer, outbox, push, clock, emit });
+  let dataRoot: string | null = null;
+  // The clone may not be there yet; its directory's file system is.
+  const diskOf = {
+    stateDir: settings.stateDir,
+    repoPath: settings.repoPath.startsWith(settings.stateDir) ? settings.stateDir : dirname(settings.repoPath),
+  };
+  const disks = (): string[] => [...new Set([...Object.values(diskOf), ...(dataRoot === null ? [] : [dataRoot])])];
   const health: HealthKeeper = new HealthKeeper({
     executor,
     sensors: ports.sensors,
@@ -167,12 +175,19 @@ export function assemble(options: AssembleOptions): Worker {
       emit,
       policy: settings.docker,
       maxDiskPercent: settings.maxDiskPercent,
-      clean: (step, signal) => executor.clean(step, signal),
-      readDisks: async () => (dataRoot ? (await ports.sensors.readDisks([dataRoot])).disks : []),
+      readDisks: async () => (await ports.sensors.readDisks(disks())).disks,
+      ...healingSources({
+        settings,
+        diskOf,
+        executor,
+        repository,
+        onRenewed: () => reader.reset(),
+        dataRoot: () => dataRoot,
+        clock,
+      }),
     }),
     gate,
-    // The clone may not be there yet; its directory's file system is.
-    clonePath: settings.repoPath.startsWith(settings.stateDir) ? settings.stateDir : dirname(settings.repoPath),
+    ownDisks: [...new Set(Object.values(diskOf))],
     reconcile: async () => {
       // Before it has joined, the worker's own containers wait to be taken up again.
       if (agent.state !== 'running') return false;
@@ -190,7 +205,6 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
   });
-  let dataRoot: string | null = null;
   const runner: TaskRunner = new TaskRunner({
     nodeId,
     executor,

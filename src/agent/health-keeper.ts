@@ -60,8 +60,8 @@ export interface HealthKeeperParts {
   quota: HourlyQuota;
   healer: Healer;
   gate: Gate;
-  /** The clone's place; the engine's data directory joins it once the engine has told it. */
-  clonePath: string;
+  /** Where the worker's own files lie; the engine's data directory joins them once the engine has told it. */
+  ownDisks: readonly string[];
   /** Removes containers of this node that nothing here answers for. @returns false when it is too early for that. */
   reconcile: () => Promise<boolean>;
   /** Writes and removes something small in the state directory. */
@@ -300,8 +300,8 @@ export class HealthKeeper {
   }
 
   async #checkMachine(): Promise<void> {
-    const { clock, clonePath, emit, gate, healer, sensors, thresholds } = this.#parts;
-    const paths = this.#dataRoot === null ? [clonePath] : [clonePath, this.#dataRoot];
+    const { clock, emit, gate, healer, ownDisks, sensors, thresholds } = this.#parts;
+    const paths = [...new Set([...ownDisks, ...(this.#dataRoot === null ? [] : [this.#dataRoot])])];
     this.#reading = await sensors.read(paths);
     this.#readAtMs = clock.monotonicMs();
     let decision = decideAdmission(this.#admission, this.#reading, thresholds);

@@ -95,10 +95,23 @@ export interface ImageUsage {
 
 /** One step of freeing disk space, in the engine's terms. Carried out by `clean`, planned by `host/healing.ts`. */
 export type CleanStep =
+  /** Containers of this node that ended, and that nobody needs. */
   | { kind: 'own-containers' }
-  | { kind: 'own-images' }
+  /** Containers that were made ahead of tasks. */
+  | { kind: 'waiting-containers' }
+  /** One image that this worker brought, by its full name. */
+  | { kind: 'own-image'; image: string }
   | { kind: 'dangling-images' }
   | { kind: 'build-cache' };
+
+/** A step that has something to remove now. */
+export interface Reclaimable {
+  step: CleanStep;
+  /** What it is likely to free: of images what they share with none that stay. null: not known before. */
+  bytes: number | null;
+  /** The image that most tasks need: only when nothing else has helped. */
+  isLastResort: boolean;
+}
 
 export interface CleanReport {
   step: CleanStep['kind'];
@@ -145,6 +158,11 @@ export interface Executor {
   poolStats(): PoolStats | null;
   /** All containers that carry this node's label and have a task. @throws ExecutorError */
   findRuns(nodeId: NodeId): Promise<FoundRun[]>;
+  /**
+   * What `clean` could remove now, images by their last use, the longest ago first. Changes nothing.
+   * @throws ExecutorError
+   */
+  reclaimable(signal?: AbortSignal): Promise<Reclaimable[]>;
   /** Removes only what carries our labels (or, for dangling images and build cache, what the operator allowed). */
   clean(step: CleanStep, signal?: AbortSignal): Promise<CleanReport>;
   close(): Promise<void>;

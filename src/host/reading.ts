@@ -17,6 +17,8 @@ export interface DiskReading {
   usedPercent: number;
   /** null where the file system makes inodes as needed. */
   inodesUsedPercent: number | null;
+  /** Files and directories that can still be made; null there too. */
+  freeInodes: number | null;
 }
 
 export interface DiskSlot {
@@ -52,9 +54,4 @@ export interface MachineDescription {
   kernel: string;
   cores: number;
   memoryBytes: number | null;
-}
-
-/** A disk is as full as the scarcer of its bytes and its inodes. */
-export function diskPressurePercent(disk: DiskReading): number {
-  return Math.max(disk.usedPercent, disk.inodesUsedPercent ?? 0);
 }

@@ -123,6 +123,7 @@ async function readDisk(path: string): Promise<DiskReading> {
     // As `df` does: of what an ordinary user could ever have, so that 100 % is what a write really fails at.
     usedPercent: percentOf(used, used + fs.bavail),
     inodesUsedPercent: fs.files > 0 ? percentOf(fs.files - fs.ffree, fs.files) : null,
+    freeInodes: fs.files > 0 ? fs.ffree : null,
   };
 }
 

@@ -10,6 +10,7 @@ import {
   ExecutorError,
   type FoundRun,
   type Job,
+  type Reclaimable,
   type Run,
   type RunEnd,
   type RunKey,
@@ -140,6 +141,10 @@ export class SimExecutor implements Executor {
 
   poolStats(): null {
     return null;
+  }
+
+  reclaimable(): Promise<Reclaimable[]> {
+    return this.#call(() => []);
   }
 
   clean(step: CleanStep): Promise<CleanReport> {

@@ -11,6 +11,7 @@ import {
   type FoundRun,
   type Job,
   type Readiness,
+  type Reclaimable,
   type Run,
   type RunEnd,
   type RunKey,
@@ -183,6 +184,10 @@ export class StubExecutor implements Executor {
         resume: () => this.#runOf(container),
         discard: () => this.#runOf(container).dispose(),
       }));
+  }
+
+  async reclaimable(): Promise<Reclaimable[]> {
+    return [];
   }
 
   async clean(step: CleanStep): Promise<CleanReport> {

@@ -40,6 +40,7 @@ function reading(figures: { cpu?: number | null; memory?: number | null; disk?: 
                 freeBytes: 100 - disk,
                 usedPercent: disk,
                 inodesUsedPercent: inodes ?? null,
+                freeInodes: null,
               },
       },
     ],
