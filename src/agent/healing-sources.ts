@@ -3,7 +3,7 @@ import type { Settings } from '../config/settings.ts';
 import type { Executor } from '../executor/executor.ts';
 import type { Repository } from '../git/repository.ts';
 import type { HealerOptions, HealingSource } from '../host/healer.ts';
-import type { HealingCandidate, HealingStep } from '../host/healing.ts';
+import { type HealingCandidate, type HealingStep, isOfFiles } from '../host/healing.ts';
 import { findLeftovers, removeLeftovers, roomOf } from '../host/own-files.ts';
 import type { Clock } from '../runtime.ts';
 
@@ -80,6 +80,7 @@ async function carryOut(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const { clock, executor, onRenewed, repository, settings } = parts;
+  if (!isOfFiles(step)) return (await executor.clean(step, signal)).removed;
   switch (step.kind) {
     case 'leftovers':
       return await removeLeftovers(await findLeftovers(settings, clock.wallMs()), signal);
@@ -90,7 +91,5 @@ async function carryOut(
       await repository.rebuild(null, signal);
       onRenewed();
       return [settings.repoPath];
-    default:
-      return (await executor.clean(step, signal)).removed;
   }
 }

@@ -81,6 +81,8 @@ export interface EngineInfo {
   version: string;
   apiVersion: string;
   cgroupVersion: '1' | '2' | 'unknown';
+  /** Whether the weight of a task takes effect; null: the engine does not say. */
+  weighsCpus: boolean | null;
   /** The engine's data directory, whose file system the disk threshold watches; null when it does not say. */
   dataRoot: string | null;
   cpus: number;

@@ -116,7 +116,7 @@ export class Healer {
       emit('cleanup.failed', { err: error });
     }
     const freed = first && freedOf(first, disks);
-    if (tried.length > 0) {
+    if (tried.length > 0 || outcome !== 'enough-free') {
       emit('cleanup.ended', {
         outcome,
         steps: tried,

@@ -163,7 +163,7 @@ describe('a disk that is nearly full', () => {
       dockerHost: engine.host,
       env: { HEALTH_CHECK_EVERY: '1', MAX_DISK_PERCENT: '75' },
     });
-    await worker.logged('cleanup.completed', (entry) => entry['step'] === 'own-images');
+    await worker.logged('cleanup.ended', (entry) => entry['outcome'] === 'nothing-left');
     await worker.logged('worker.ready');
     await until('some polls', () => worker.entries('poll.skipped').length >= 3, 20_000);
     expect(worker.entries('task.claimed')).toEqual([]);

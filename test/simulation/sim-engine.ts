@@ -105,6 +105,7 @@ export class SimExecutor implements Executor {
       version: '1',
       apiVersion: '1',
       cgroupVersion: '2',
+      weighsCpus: true,
       dataRoot: null,
       cpus: 2,
       memoryBytes: 2 ** 40,

@@ -142,6 +142,7 @@ export class StubExecutor implements Executor {
       version: '1',
       apiVersion: '1',
       cgroupVersion: '2',
+      weighsCpus: true,
       dataRoot: null,
       cpus: 2,
       memoryBytes: 2 ** 40,

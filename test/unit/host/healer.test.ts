@@ -80,6 +80,14 @@ describe('Healer', () => {
       },
     ]);
     expect(events.named('cleanup.ended')).toMatchObject([{ outcome: 'enough-free', freed_bytes: 200 }]);
+    await healer.heal();
+    expect(events.named('cleanup.ended')).toHaveLength(1);
+  });
+
+  it('tells also that there is nothing to remove', async () => {
+    const { healer, events } = setUp({}, { sources: [] });
+    await expect(healer.heal()).resolves.toMatchObject({ outcome: 'nothing-left', steps: [] });
+    expect(events.named('cleanup.ended')).toMatchObject([{ outcome: 'nothing-left', freed_bytes: 0 }]);
   });
 
   it('surveys nothing while there is room, and again after what may have held something else', async () => {

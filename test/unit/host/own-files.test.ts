@@ -26,17 +26,17 @@ it('finds what a crash left half written, and nothing that is in use, of value, 
   await utimes(join(root, 'notes.tmp'), old, old);
 
   const found = await findLeftovers({ repoPath, stateDir }, Date.now());
-  expect(found.map(({ path, place }) => [path, place]).sort()).toEqual([
-    [`${repoPath}.set-aside`, 'repoPath'],
-    [join(stateDir, 'images.json.new'), 'stateDir'],
-    [join(stateDir, 'quota.json.tmp'), 'stateDir'],
+  expect(found.map(({ path, place }) => `${place} ${path}`).toSorted()).toEqual([
+    `repoPath ${repoPath}.set-aside`,
+    `stateDir ${join(stateDir, 'images.json.new')}`,
+    `stateDir ${join(stateDir, 'quota.json.tmp')}`,
   ]);
   expect(found.find(({ place }) => place === 'repoPath')).toMatchObject({ inodes: 3 });
   expect(found.find(({ place }) => place === 'repoPath')?.bytes).toBeGreaterThanOrEqual(20_000);
 
   expect(await removeLeftovers(found, new AbortController().signal)).toHaveLength(3);
-  expect((await readdir(stateDir)).sort()).toEqual(['old.tmp', 'probe.tmp', 'quota.json', 'quota.json.damaged']);
-  expect((await readdir(root)).sort()).toEqual(['clone.git', 'notes.tmp', 'state']);
+  expect((await readdir(stateDir)).toSorted()).toEqual(['old.tmp', 'probe.tmp', 'quota.json', 'quota.json.damaged']);
+  expect((await readdir(root)).toSorted()).toEqual(['clone.git', 'notes.tmp', 'state']);
 });
 
 it('finds nothing where there is nothing', async () => {

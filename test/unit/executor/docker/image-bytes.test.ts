@@ -3,7 +3,7 @@ import { type LayeredImage, layerBytesOf, soleBytes } from '../../../../src/exec
 
 const image = (id: string, layers: string, layerBytes: number[] | null = null): LayeredImage => ({
   id,
-  layers: [...layers],
+  layers: layers.split(''),
   layerBytes,
   bytes: 1_000,
 });
