@@ -399,7 +399,9 @@ export class TaskRunner {
   async #fail(active: Active, error: unknown): Promise<void> {
     const { claim } = active;
     const kind = (error as Partial<ExecutorError> | null)?.kind;
-    this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
+    // No engine was asked, and none will ever be: as with what is found out before, the task ends.
+    const isRejected = kind === 'rejected' && active.run === null && active.stopReason === null;
+    if (!isRejected) this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
     active.abandoned = true;
     if (kind && ENGINE_TROUBLE_KINDS.has(kind)) {
       const failedStart = active.run === null && active.counted ? claim.taskId : null;
@@ -408,6 +410,11 @@ export class TaskRunner {
     if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
     if (error instanceof StateFileError) this.#parts.onStateTrouble(error);
     try {
+      if (isRejected) {
+        const { message } = error as Error;
+        this.#parts.emit('task.rejected', { task: claim.taskId, reason: 'rejected', problems: [message] });
+        return await this.#finishUnstarted(active, 'rejected', message);
+      }
       // An engine that answers with an error may mean this very task: that counts as a start, so that it ends some day.
       if (active.run !== null || kind === 'engine-error') await this.#vanished(active, (error as Error).message);
       else {

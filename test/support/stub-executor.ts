@@ -30,8 +30,8 @@ interface StubContainer {
   stop: (reason: StopReason) => void;
 }
 
-/** What an engine does with a call. `hang`: no answer until `release`, then the answer of one that works. */
-type Behaviour = 'work' | 'fail' | 'hang';
+/** What an engine does with a call. `reject`: it is not to be asked for such a thing. `hang`: no answer until `release`, then the answer of one that works. */
+type Behaviour = 'work' | 'fail' | 'hang' | 'reject';
 type FaultyCall = 'probe' | 'start' | 'findRuns' | 'dispose' | 'stop';
 
 /** The engine of one machine: outlives executors. */
@@ -70,6 +70,7 @@ export class StubEngine {
   async answer(call: FaultyCall): Promise<void> {
     const behaviour = this.available ? this.faults[call]() : 'fail';
     if (behaviour === 'hang') await this.#released.promise;
+    if (behaviour === 'reject') throw new ExecutorError('rejected', 'the stub engine is not asked for that');
     if (behaviour === 'fail') throw new ExecutorError('engine-unavailable', 'the stub engine is away');
   }
 

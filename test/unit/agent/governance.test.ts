@@ -96,3 +96,17 @@ it('says which task there is no memory for, and takes the others', async () => {
   expect(g.taskRefs()).toEqual([]);
   await stop(worker);
 });
+
+it('ends a task that the executor will not ask any engine for', async () => {
+  const g = await grid();
+  const engine = new StubEngine(systemClock);
+  engine.faults.start = () => 'reject';
+  await g.queue({ odd: { script: 'exit 0' } });
+  const worker = await g.startWorker('a', { engine, untilIdle: true });
+  await until('the record', async () => (await g.record('odd')) !== null);
+  expect(await g.record('odd')).toMatchObject({
+    reason: 'rejected',
+    message: 'the stub engine is not asked for that',
+  });
+  await worker.done;
+});
