@@ -269,7 +269,7 @@ export class Cycle {
     const room = Math.min(
       maxParallelTasks + extra - runner.occupiedSlots - waiting,
       quotaLeft() - runner.uncountedStarts - waiting,
-      isEngineOnTrial() ? 1 : Number.POSITIVE_INFINITY,
+      isEngineOnTrial() ? 1 - runner.starting : Number.POSITIVE_INFINITY,
     );
     if (!isWorthAPush({ extra, room, waiting })) return false;
     const chosen = this.#fitting(this.#candidates(view, room), room);

@@ -13,6 +13,8 @@ import type { ImageRefusal, IsHopeless } from './set-aside-images.ts';
 const LIMITS = { failures: 3, firstPauseMs: 60_000, longestPauseMs: 30 * 60_000 };
 /** Images that anybody can name: the one that failed longest ago is forgotten first. */
 const MAX_IMAGES = 500;
+/** A sign of life stays small; images beyond that are waited for, by others, in vain. */
+const MAX_TOLD_IMAGES = 20;
 const MAX_PROBLEM_LENGTH = 200;
 
 export type ImageAdmission =
@@ -86,7 +88,7 @@ export class ImageBreakers {
 
   /** For others, who leave off waiting for this node then; and for people. */
   get refusals(): ImageRefusal[] {
-    return this.setAside.map(({ image, failures, pauseLeftMs, problem }) => {
+    return this.setAside.slice(-MAX_TOLD_IMAGES).map(({ image, failures, pauseLeftMs, problem }) => {
       const again =
         pauseLeftMs > 0 ? `tried again in ${Math.ceil(pauseLeftMs / 1000)} s` : 'tried again with the next task';
       return {

@@ -110,6 +110,11 @@ export class TaskRunner {
     return [...this.#active.values()].filter(({ counted }) => !counted).length;
   }
 
+  /** Tasks in work that have no container yet. */
+  get starting(): number {
+    return [...this.#active.values()].filter(({ run, slotFree }) => run === null && !slotFree).length;
+  }
+
   get activeTasks(): { task: TaskId; attempt: number }[] {
     return [...this.#active.values()].map(({ claim }) => ({ task: claim.taskId, attempt: claim.state.attempt }));
   }

@@ -75,8 +75,14 @@ it('pauses for an engine that answers and starts nothing, longer each time, and 
   await until('the next pause', () => paused().length === 2);
   expect(worker.events.named('task.engine-failed')).toHaveLength(tries + 1);
   expect(paused()[1]).toMatchObject({ pause_ms: expect.closeTo(30_000, -3) });
-  engine.faults.start = () => 'work';
+  engine.faults.start = () => 'hang';
   aheadMs += 40_000;
+  await until('the next try', () => worker.runner.starting === 1);
+  const polls = worker.events.named('poll.skipped').length;
+  await until('some looks', () => worker.events.named('poll.skipped').length > polls + 5);
+  expect(worker.runner.activeCount).toBe(1);
+  engine.faults.start = () => 'work';
+  engine.release();
   await until('all records', async () => {
     const records = await Promise.all(Array.from({ length: 8 }, (_, at) => g.record(`t${at}`)));
     return records.every((record) => record?.status === 'success');

@@ -78,6 +78,9 @@ describe('ImageBreakers', () => {
       }
     }
     expect(images.setAside).toHaveLength(500);
+    expect(images.refusals.map(({ image }) => image)).toEqual(
+      Array.from({ length: 20 }, (_, at) => `image-${580 + at}`),
+    );
     expect(images.room('image-0', [])).toBe(Number.POSITIVE_INFINITY);
   });
 });
