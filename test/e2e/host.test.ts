@@ -1,7 +1,8 @@
 /** The machine runs short of CPU, memory or disk: claiming pauses, heartbeats go on, cleaning happens, work resumes. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { statfs, truncate, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { writeLabels } from '../../src/executor/docker/labels.ts';
@@ -48,7 +49,7 @@ describe('a machine that runs short', () => {
   });
 
   async function pausesAndResumes(
-    resource: 'cpu' | 'memory',
+    resource: 'cpu' | 'cpu-pressure' | 'memory',
     env: Record<string, string>,
     hogs: () => ChildProcess[],
   ): Promise<void> {
@@ -82,6 +83,12 @@ describe('a machine that runs short', () => {
   it('of CPU pauses and resumes', async () => {
     const burn = (): ChildProcess => hog('sh', ['-c', 'while :; do :; done']);
     await pausesAndResumes('cpu', { MAX_CPU_PERCENT: '95' }, () => [burn(), burn(), burn(), burn()]);
+  });
+
+  it.skipIf(!existsSync('/proc/pressure/cpu'))('of time on its processors pauses and resumes', async () => {
+    const burn = (): ChildProcess => hog('sh', ['-c', 'while :; do :; done']);
+    const hogs = Array.from({ length: 4 * cpus().length }, () => burn);
+    await pausesAndResumes('cpu-pressure', { MAX_CPU_PRESSURE: '90' }, () => hogs.map((start) => start()));
   });
 
   it('of memory pauses and resumes', async () => {

@@ -8,7 +8,7 @@ import {
   NOTHING_EXCEEDED,
   resumePercentOf,
 } from '../../../src/host/admission.ts';
-import { NO_PRESSURE } from '../../../src/host/pressure.ts';
+import { NO_PRESSURE, type PressureReading } from '../../../src/host/pressure.ts';
 import type { MachineReading } from '../../../src/host/reading.ts';
 
 const thresholds = {
@@ -187,5 +187,29 @@ describe('admitMemory', () => {
         expect(promisedBytes).toBeLessThanOrEqual(Math.max(0, availableMib - 64) * MIB);
       }),
     );
+  });
+});
+
+describe('pressure and load', () => {
+  const limits = { ...thresholds, maxCpuPressure: 60, maxMemoryPressure: 40, maxIoPressure: 0, maxLoadPerCpu: 1.5 };
+  const pressed = (pressure: Partial<PressureReading>, loadPerCpu: number | null = null): MachineReading => {
+    return { ...reading({}), pressure: { ...NO_PRESSURE, ...pressure }, loadPerCpu };
+  };
+  const resources = (state: AdmissionState): string[] => state.exceeded.map(({ resource }) => resource);
+
+  it('pause above their maximum, and not where they are switched off', () => {
+    const decision = decideAdmission(NOTHING_EXCEEDED, pressed({ cpu: 70, memory: 41, io: 100 }, 2), limits);
+    expect(resources(decision.state)).toEqual(['cpu-pressure', 'memory-pressure', 'load']);
+    expect(decision.reasons).toEqual([
+      'cpu-pressure at 70 %, above 60 %, resuming at 50 %',
+      'memory-pressure at 41 %, above 40 %, resuming at 30 %',
+      'load at 2.00 a processor, above 1.50, resuming at 1.40',
+    ]);
+    expect(decideAdmission(decision.state, pressed({ cpu: 51, memory: 29 }, 1.41), limits).reasons).toHaveLength(2);
+    expect(decideAdmission(decision.state, pressed({ cpu: 50, memory: 30 }, 1.4), limits).open).toBe(true);
+  });
+
+  it('pause nothing where the kernel does not count them', () => {
+    expect(decideAdmission(NOTHING_EXCEEDED, pressed({}), limits)).toMatchObject({ open: true, transitions: [] });
   });
 });
