@@ -66,12 +66,7 @@ async function surveyEngine(
 ): Promise<HealingCandidate[]> {
   const path = dataRoot();
   if (path === null) return [];
-  // Of the files in an image the engine does not tell how many there are.
-  return (await executor.reclaimable(signal)).map((found) => ({
-    ...found,
-    path,
-    inodes: found.bytes === 0 ? 0 : null,
-  }));
+  return (await executor.reclaimable(signal)).map((found) => ({ ...found, path }));
 }
 
 async function carryOut(

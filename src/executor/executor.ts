@@ -109,8 +109,9 @@ export type CleanStep =
 /** A step that has something to remove now. */
 export interface Reclaimable {
   step: CleanStep;
-  /** What it is likely to free: of images what they share with none that stay. null: not known before. */
+  /** What it is likely to free: of images what they share with none that stay. 0: none, null: not known before. */
   bytes: number | null;
+  inodes: number | null;
   /** The image that most tasks need: only when nothing else has helped. */
   isLastResort: boolean;
 }

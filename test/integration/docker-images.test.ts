@@ -231,6 +231,24 @@ describe('cleaning up', () => {
     expect(await later.executor.clean(step)).toMatchObject({ removed: [] });
   });
 
+  it('removes what was pulled by its digest, and not what somebody gave another name', async () => {
+    const content = (text: string) => busyboxRootTar({ binary: Buffer.from(text), applets: [] });
+    const plain = registry.add('acme/plain', '1', content('plain'));
+    const named = registry.add('acme/named', '1', content('named'));
+    const clock = shiftedClock();
+    await using test = await testExecutor(engine.host, { allowedImages: ['**', plain.digest] }, { clock });
+    const byDigest = `${registry.address}/acme/plain@${plain.digest}`;
+    await test.executor.ensureImage(byDigest);
+    await test.executor.ensureImage(named.name);
+    await engine.api('POST', `/images/${named.name}/tag?repo=somebodys&tag=1`);
+    clock.shiftMs = IMAGE_REST_MS + 1;
+    const found = await test.executor.reclaimable();
+    expect(found.map(({ step }) => step)).toEqual([{ kind: 'own-image', image: byDigest }]);
+    expect(await test.executor.clean({ kind: 'own-image', image: byDigest })).toMatchObject({ removed: [byDigest] });
+    expect(await imageExists(byDigest)).toBe(false);
+    expect(await imageExists('somebodys:1')).toBe(true);
+  });
+
   it('leaves an image alone that somebody replaced, and everything when its list is damaged', async () => {
     const replaced = registry.add('acme/replaced', '1', busyboxRootTar({ binary: Buffer.from('one'), applets: [] }));
     const clock = shiftedClock();

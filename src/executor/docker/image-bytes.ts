@@ -13,14 +13,22 @@ export interface LayeredImage {
   bytes: number;
 }
 
-/** What removing `image` frees while the others stay; null: cannot be told. */
-export function soleBytes(image: LayeredImage, others: readonly LayeredImage[]): number | null {
+export interface SoleRoom {
+  /** null: cannot be told. */
+  layers: number | null;
+  /** Of layers of empty files 0 too. */
+  bytes: number | null;
+}
+
+/** What removing `image` frees while the others stay. */
+export function soleRoom(image: LayeredImage, others: readonly LayeredImage[]): SoleRoom {
   const { layers, layerBytes } = image;
-  if (layers === null || others.some((other) => other.layers === null)) return null;
+  if (layers === null || others.some((other) => other.layers === null)) return { layers: null, bytes: null };
   const shared = Math.max(0, ...others.map((other) => commonLayers(layers, other.layers ?? [])));
-  if (shared === 0) return image.bytes;
-  if (shared === layers.length) return 0;
-  return layerBytes === null ? null : layerBytes.slice(shared).reduce((sum, bytes) => sum + bytes, 0);
+  const own = { layers: layers.length - shared };
+  if (shared === 0) return { ...own, bytes: image.bytes };
+  if (own.layers === 0) return { ...own, bytes: 0 };
+  return { ...own, bytes: layerBytes && layerBytes.slice(shared).reduce((sum, bytes) => sum + bytes, 0) };
 }
 
 function commonLayers(a: readonly string[], b: readonly string[]): number {

@@ -7,7 +7,7 @@ import type { Reclaimable } from '../executor.ts';
 import { BUILT_IMAGE } from './busybox-image.ts';
 import { type CleanContext, endedContainers, IMAGE_REST_MS } from './clean.ts';
 import { type Engine, hasStatus } from './engine.ts';
-import { type LayeredImage, layerBytesOf, soleBytes } from './image-bytes.ts';
+import { type LayeredImage, layerBytesOf, soleRoom } from './image-bytes.ts';
 import { fullImageName } from './image-name.ts';
 import type { OwnedImage } from './owned-images.ts';
 
@@ -17,6 +17,7 @@ const MAX_COMPARED_IMAGES = 200;
 interface ListedImage {
   Id: string;
   RepoTags?: string[] | null;
+  RepoDigests?: string[] | null;
   Size: number;
 }
 
@@ -32,9 +33,9 @@ export async function reclaimable(context: SurveyContext, signal?: AbortSignal):
   const found: Reclaimable[] = [];
   if ((await endedContainers(context, signal)).length > 0) {
     // Their root is read-only, so it is their logs that take up room, of which the engine does not tell.
-    found.push({ step: { kind: 'own-containers' }, bytes: null, isLastResort: false });
+    found.push({ step: { kind: 'own-containers' }, bytes: null, inodes: null, isLastResort: false });
   }
-  if (waiting > 0) found.push({ step: { kind: 'waiting-containers' }, bytes: null, isLastResort: false });
+  if (waiting > 0) found.push({ step: { kind: 'waiting-containers' }, bytes: null, inodes: null, isLastResort: false });
   const listed = await engine.json<ListedImage[]>({
     method: 'GET',
     path: '/images/json',
@@ -42,12 +43,14 @@ export async function reclaimable(context: SurveyContext, signal?: AbortSignal):
   });
   found.push(...(await removableImages(context, listed, signal)));
   if (settings.pruneDanglingImages) {
-    const dangling = listed.filter(({ RepoTags }) => namesOf(RepoTags).length === 0);
+    const dangling = listed.filter((image) => namesOf(image).length === 0);
     // At most: what they share is theirs together.
     const bytes = dangling.reduce((sum, { Size }) => sum + Size, 0);
-    if (dangling.length > 0) found.push({ step: { kind: 'dangling-images' }, bytes, isLastResort: false });
+    if (dangling.length > 0)
+      found.push({ step: { kind: 'dangling-images' }, bytes, inodes: null, isLastResort: false });
   }
-  if (settings.pruneBuildCache) found.push({ step: { kind: 'build-cache' }, bytes: null, isLastResort: false });
+  if (settings.pruneBuildCache)
+    found.push({ step: { kind: 'build-cache' }, bytes: null, inodes: null, isLastResort: false });
   return found;
 }
 
@@ -65,7 +68,7 @@ async function removableImages(
   const removable = mine
     .filter((image) => {
       const known = ofImage.get(image.id);
-      return known && !inUse.has(image.id) && !isResting(context, image) && bearsOnly(known, mine);
+      return known && !inUse.has(image.id) && !isResting(context, image) && bearsOnly(known, image, mine);
     })
     .map((image) => ({ ...image, isLastResort: defaults.has(image.name) }))
     .toSorted((a, b) => Number(a.isLastResort) - Number(b.isLastResort) || a.usedMs - b.usedMs);
@@ -79,11 +82,12 @@ async function removableImages(
     names.set(id, namesLeft);
     const step = { kind: 'own-image', image: name } as const;
     // Of several names the last one frees the image, and none of the others is spared for freeing nothing by itself.
-    if (namesLeft > 0) return { step, bytes: null, isLastResort };
+    if (namesLeft > 0) return { step, bytes: null, inodes: null, isLastResort };
     const image = layered.get(id);
-    const bytes = image ? soleBytes(image, stay(layered, id, gone)) : null;
+    const { bytes, layers } = image ? soleRoom(image, stay(layered, id, gone)) : { bytes: null, layers: null };
     gone.add(id);
-    return { step, bytes, isLastResort };
+    // How many files a layer has the engine does not tell.
+    return { step, bytes, inodes: layers === 0 ? 0 : null, isLastResort };
   });
 }
 
@@ -96,14 +100,23 @@ function isResting({ images }: CleanContext, { name }: OwnedImage): boolean {
   return unusedMs !== null && unusedMs < IMAGE_REST_MS;
 }
 
-/** Whether all its names are ours: else removing ours would free nothing. */
-function bearsOnly({ Id, RepoTags }: ListedImage, mine: readonly OwnedImage[]): boolean {
-  const ours = new Set(mine.filter(({ id }) => id === Id).map(({ name }) => name));
-  return namesOf(RepoTags).every((name) => ours.has(fullImageName(name) ?? name));
+/** Whether it still has our name, and none but ours: else removing that would free nothing, or not this image. */
+function bearsOnly(image: ListedImage, { name }: OwnedImage, mine: readonly OwnedImage[]): boolean {
+  const ours = new Set(mine.filter(({ id }) => id === image.Id).map((own) => own.name));
+  const names = namesOf(image);
+  return (
+    names.includes(name) && (image.RepoTags ?? []).every((tag) => isNone(tag) || ours.has(fullImageName(tag) ?? tag))
+  );
 }
 
-function namesOf(tags: ListedImage['RepoTags']): string[] {
-  return (tags ?? []).filter((name) => name !== '<none>:<none>');
+/** Full ones: tags, and what it was pulled by its digest as. */
+function namesOf({ RepoDigests, RepoTags }: ListedImage): string[] {
+  const names = [...(RepoTags ?? []), ...(RepoDigests ?? [])].filter((name) => !isNone(name));
+  return names.map((name) => fullImageName(name) ?? name);
+}
+
+function isNone(name: string): boolean {
+  return name.startsWith('<none>');
 }
 
 /** Of all containers, whoever's and in whatever state. */

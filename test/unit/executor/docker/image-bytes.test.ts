@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { type LayeredImage, layerBytesOf, soleBytes } from '../../../../src/executor/docker/image-bytes.ts';
+import { type LayeredImage, layerBytesOf, soleRoom } from '../../../../src/executor/docker/image-bytes.ts';
 
 const image = (id: string, layers: string, layerBytes: number[] | null = null): LayeredImage => ({
   id,
@@ -10,18 +10,24 @@ const image = (id: string, layers: string, layerBytes: number[] | null = null): 
 
 it('counts what an image shares with none', () => {
   const a = image('a', 'xyz', [500, 300, 200]);
-  expect(soleBytes(a, [])).toBe(1_000);
-  expect(soleBytes(a, [image('b', 'qyz')])).toBe(1_000); // the same layers on another base are others
-  expect(soleBytes(a, [image('b', 'xq')])).toBe(500);
-  expect(soleBytes(a, [image('b', 'xq'), image('c', 'xy')])).toBe(200);
-  expect(soleBytes(a, [image('b', 'xyz')])).toBe(0);
-  expect(soleBytes(a, [image('b', 'xyzq')])).toBe(0);
+  expect(soleRoom(a, []).bytes).toBe(1_000);
+  expect(soleRoom(a, [image('b', 'qyz')]).bytes).toBe(1_000); // the same layers on another base are others
+  expect(soleRoom(a, [image('b', 'xq')]).bytes).toBe(500);
+  expect(soleRoom(a, [image('b', 'xq'), image('c', 'xy')]).bytes).toBe(200);
+  expect(soleRoom(a, [image('b', 'xyz')]).bytes).toBe(0);
+  expect(soleRoom(a, [image('b', 'xyzq')]).bytes).toBe(0);
+});
+
+it('tells layers without content from no layers', () => {
+  const a = image('a', 'xy', [500, 0]);
+  expect(soleRoom(a, [image('b', 'x')])).toEqual({ layers: 1, bytes: 0 });
+  expect(soleRoom(a, [image('b', 'xy')])).toEqual({ layers: 0, bytes: 0 });
 });
 
 it('says nothing where it does not know', () => {
-  expect(soleBytes({ ...image('a', 'xy'), layers: null }, [])).toBeNull();
-  expect(soleBytes(image('a', 'xy'), [{ ...image('b', ''), layers: null }])).toBeNull();
-  expect(soleBytes(image('a', 'xy'), [image('b', 'x')])).toBeNull();
+  expect(soleRoom({ ...image('a', 'xy'), layers: null }, []).bytes).toBeNull();
+  expect(soleRoom(image('a', 'xy'), [{ ...image('b', ''), layers: null }]).bytes).toBeNull();
+  expect(soleRoom(image('a', 'xy'), [image('b', 'x')]).bytes).toBeNull();
 });
 
 it('matches the steps of a history with layers', () => {
