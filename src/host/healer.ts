@@ -198,7 +198,9 @@ export class Healer {
     const nowMs = this.#options.clock.monotonicMs();
     for (const [key, untilMs] of this.#restUntilMs) if (untilMs <= nowMs) this.#restUntilMs.delete(key);
     const isVain = !((freed.bytes ?? 0) > 0 || (freed.inodes ?? 0) > 0);
-    const restMs = step.kind === 'clone-renewal' ? RENEWAL_REST_MS : isVain ? REST_MS : 0;
+    // A clone that was packed a moment ago has nothing more to give.
+    const rests = isVain || step.kind === 'clone-upkeep';
+    const restMs = step.kind === 'clone-renewal' ? RENEWAL_REST_MS : rests ? REST_MS : 0;
     if (restMs > 0) this.#restUntilMs.set(keyOf(step), nowMs + restMs);
   }
 

@@ -216,6 +216,17 @@ describe('cleaning up', () => {
     expect(await test.executor.clean(step)).toMatchObject({ removed: [] });
     clock.shiftMs = IMAGE_REST_MS + 1;
     expect(await proposed()).toEqual([step]);
+    const restingSince = clock.shiftMs;
+    // A task of it is about to be claimed.
+    await using foreseeing = await testExecutor(
+      engine.host,
+      { allowedImages: ['**'] },
+      { clock, ownedImagesFile: test.ownedImagesFile },
+    );
+    foreseeing.executor.foresee([mine.name]);
+    expect(await proposed(foreseeing.executor)).toEqual([]);
+    clock.shiftMs = restingSince + IMAGE_REST_MS + 1;
+    expect(await proposed(foreseeing.executor)).toEqual([step]);
     const { body } = await engine.api<{ Id: string }>('POST', '/containers/create', { Image: mine.name, Cmd: ['/x'] });
     expect(await proposed()).toEqual([]);
     expect(await test.executor.clean(step)).toMatchObject({ removed: [] });

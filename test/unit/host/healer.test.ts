@@ -134,6 +134,16 @@ describe('Healer', () => {
     expect(events.named('cleanup.files-completed')).toHaveLength(2);
   });
 
+  it('does not pack the clone anew all the time', async () => {
+    const sources = [{ name: 'own files', survey: async () => [candidate({ kind: 'clone-upkeep' })] }];
+    const { healer, clock } = setUp({ 'clone-upkeep': 1 }, { sources });
+    await expect(healer.heal()).resolves.toMatchObject({ steps: ['clone-upkeep'], freedBytes: 1 });
+    clock.advance(5 * 60_000);
+    await expect(healer.heal()).resolves.toMatchObject({ steps: [] });
+    clock.advance(25 * 60_000);
+    await expect(healer.heal()).resolves.toMatchObject({ steps: ['clone-upkeep'] });
+  });
+
   it('goes on when a place cannot be looked through', async () => {
     const failure = new Error('no engine');
     const sources = [
