@@ -267,6 +267,7 @@ function details(worker: Worker | null): Record<string, unknown> {
     last_push: worker.publisher.lastPush,
     queued: worker.reader.view.queue.files.size,
     polling: worker.agent.polling,
+    refuses: worker.refusals(),
     warm_pool: worker.executor.poolStats(),
     last_health_check: worker.health.lastCheck,
   };

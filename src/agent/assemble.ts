@@ -11,6 +11,7 @@ import { Healer } from '../host/healer.ts';
 import type { HourlyQuota } from '../host/quota.ts';
 import type { Sensors } from '../host/sensors.ts';
 import { writeStateFile } from '../host/state-file.ts';
+import { machineLocalTime } from '../host/working-time.ts';
 import { ClaimBook } from '../ledger/claims.ts';
 import { DeathWatch } from '../ledger/death-watch.ts';
 import { GridReader } from '../ledger/grid-view.ts';
@@ -31,7 +32,10 @@ import { Agent } from './agent.ts';
 import { CountedRepository } from './counted-repository.ts';
 import { Cycle } from './cycle.ts';
 import { Gate } from './gate.ts';
+import { healingSources } from './healing-sources.ts';
 import { HealthKeeper } from './health-keeper.ts';
+import { HoursKeeper } from './hours-keeper.ts';
+import { ImageBreakers } from './image-breakers.ts';
 import { Prefetch } from './prefetch.ts';
 import { RecordingTurn } from './recording-turn.ts';
 import { SignatureCheck, type SigningPorts } from './signature-check.ts';
@@ -82,6 +86,8 @@ export interface Worker {
   membership: Membership;
   publisher: Publisher;
   book: ClaimBook;
+  /** Tasks that this node leaves alone while it claims others, with the reasons. */
+  refusals: () => Record<string, string>[];
 }
 
 export function assemble(options: AssembleOptions): Worker {
@@ -113,6 +119,12 @@ export function assemble(options: AssembleOptions): Worker {
   });
   const push = publisher.push.bind(publisher);
   const gate = new Gate();
+  const images = new ImageBreakers({ clock, emit });
+  // Tasks that this node leaves alone while it claims others.
+  const refusals = (): Record<string, string>[] => [
+    ...images.refusals.map((refusal) => ({ ...refusal })),
+    ...(cycle.unfit ? [{ reason: 'memory', text: `${cycle.unfit.task} ${cycle.unfit.problem}` }] : []),
+  ];
   const membership: Membership = new Membership({
     nodeId,
     machine: options.machine,
@@ -130,6 +142,7 @@ export function assemble(options: AssembleOptions): Worker {
       slots: settings.maxParallelTasks,
       running: runner.activeTasks,
       paused: gate.reasons,
+      refuses: refusals(),
       quota_left: Number.isFinite(quota.left()) ? quota.left() : null,
       ...options.description,
     }),
@@ -145,22 +158,45 @@ export function assemble(options: AssembleOptions): Worker {
   };
   const onAccepted = (id: TaskId): void => void ports.signing.starts.settle(id);
   const book = new ClaimBook({ nodeId, incarnation, reader, writer, outbox, push, onAccepted, clock, emit });
+  let dataRoot: string | null = null;
+  // The clone may not be there yet; its directory's file system is.
+  const diskOf = {
+    stateDir: settings.stateDir,
+    repoPath: settings.repoPath.startsWith(settings.stateDir) ? settings.stateDir : dirname(settings.repoPath),
+  };
+  const disks = (): string[] => [...new Set([...Object.values(diskOf), ...(dataRoot === null ? [] : [dataRoot])])];
   const health: HealthKeeper = new HealthKeeper({
     executor,
     sensors: ports.sensors,
     thresholds: settings,
+    memoryReserveBytes: settings.memoryReserveBytes,
+    hours: new HoursKeeper({
+      hours: settings.activeHours,
+      localTimeOf: machineLocalTime,
+      gate,
+      running: () => runner.activeCount,
+      clock,
+      emit,
+    }),
     quota,
     healer: new Healer({
       clock,
       emit,
       policy: settings.docker,
       maxDiskPercent: settings.maxDiskPercent,
-      clean: (step, signal) => executor.clean(step, signal),
-      readDisks: async () => (dataRoot ? (await ports.sensors.readDisks([dataRoot])).disks : []),
+      readDisks: async () => (await ports.sensors.readDisks(disks())).disks,
+      ...healingSources({
+        settings,
+        diskOf,
+        executor,
+        repository,
+        onRenewed: () => reader.reset(),
+        dataRoot: () => dataRoot,
+        clock,
+      }),
     }),
     gate,
-    // The clone may not be there yet; its directory's file system is.
-    clonePath: settings.repoPath.startsWith(settings.stateDir) ? settings.stateDir : dirname(settings.repoPath),
+    ownDisks: [...new Set(Object.values(diskOf))],
     reconcile: async () => {
       // Before it has joined, the worker's own containers wait to be taken up again.
       if (agent.state !== 'running') return false;
@@ -178,7 +214,6 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
   });
-  let dataRoot: string | null = null;
   const runner: TaskRunner = new TaskRunner({
     nodeId,
     executor,
@@ -205,13 +240,15 @@ export function assemble(options: AssembleOptions): Worker {
     },
     clock,
     emit,
-    onEngineTrouble: (error) => health.engineTrouble(error),
     onSigningTrouble: (error) => {
       if (!gate.isClosedBy('signing')) emit('signing.unavailable', { err: error });
       gate.close('signing', error.message);
       // Tried again with the next task: whether it is mended shows only then.
       void reopenSigning();
     },
+    images,
+    onEngineTrouble: (error, failedStart) => health.engineTrouble(error, failedStart),
+    onEngineStart: () => health.engineStarted(),
     onStateTrouble: (error) => health.stateTrouble(error),
     onSlotFree: (heldMs) => {
       prefetch.ran(heldMs);
@@ -263,7 +300,10 @@ export function assemble(options: AssembleOptions): Worker {
     gate,
     pushWaitMs: () => publisher.waitMs,
     quotaLeft: () => quota.left(),
-    memoryAllows: (needed, promised) => health.memoryAllows(needed, promised),
+    memoryFor: (needed, promised) => health.memoryFor(needed, promised),
+    defaultImage: settings.docker.image,
+    images,
+    isEngineOnTrial: () => health.isEngineOnTrial,
     clock,
     emit,
   });
@@ -283,7 +323,7 @@ export function assemble(options: AssembleOptions): Worker {
       watchIntervalMs: settings.pullIntervalMs,
       clock,
       emit,
-      onEngineTrouble: (error) => health.engineTrouble(error),
+      onEngineTrouble: (error) => health.engineTrouble(error, null),
       signal: publishing.signal,
     },
     executor,
@@ -315,5 +355,5 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
   });
-  return { agent, executor, gate, health, runner, reader, membership, publisher, book };
+  return { agent, executor, gate, health, runner, reader, membership, publisher, book, refusals };
 }

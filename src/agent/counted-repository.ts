@@ -53,7 +53,7 @@ export class CountedRepository implements Repository {
     return this.#inner.check(signal);
   }
 
-  rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+  rebuild(reason: string | null, signal?: AbortSignal): Promise<void> {
     return this.#inner.rebuild(reason, signal);
   }
 

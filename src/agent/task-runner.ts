@@ -19,8 +19,10 @@ import { checkAgainstPolicy, type TaskPolicy } from '../task/policy.ts';
 import type { TaskResult } from '../task/result.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import { type TaskFacts, unstartedResult } from '../task/unstarted.ts';
+import type { ImageBreakers } from './image-breakers.ts';
 import { judge, runResult } from './result-maker.ts';
 import type { SignatureCheck } from './signature-check.ts';
+import { obtainImage } from './task-image.ts';
 
 /** Delays of further tries after an exit code ≠ 0: doubled each time, bounded. */
 const RETRY_BASE_MS = 2_000;
@@ -54,9 +56,14 @@ export interface TaskRunnerParts {
   takeQuota: () => Promise<boolean>;
   clock: Clock;
   emit: Emit;
-  onEngineTrouble: (error: ExecutorError) => void;
   /** Signatures cannot be checked. */
   onSigningTrouble: (error: SshKeygenError) => void;
+  /** @param failedStart the task that it could not start; null: something else failed. */
+  onEngineTrouble: (error: ExecutorError, failedStart: TaskId | null) => void;
+  /** It has started a container. */
+  onEngineStart: () => void;
+  /** Whether to ask for an image. */
+  images: Pick<ImageBreakers, 'admit'>;
   /** The state directory can't be written. */
   onStateTrouble: (error: Error) => void;
   /** Something changed that the polling loop should look at: a slot is free, a result can be recorded. */
@@ -111,6 +118,11 @@ export class TaskRunner {
   /** Tasks in work that will still ask the hourly quota for their start. */
   get uncountedStarts(): number {
     return [...this.#active.values()].filter(({ counted }) => !counted).length;
+  }
+
+  /** Tasks in work that have no container yet. */
+  get starting(): number {
+    return [...this.#active.values()].filter(({ run, slotFree }) => run === null && !slotFree).length;
   }
 
   get activeTasks(): { task: TaskId; attempt: number }[] {
@@ -223,15 +235,19 @@ export class TaskRunner {
       return this.#finishUnstarted(active, 'rejected', problems.join('; '));
     }
     const wanted = claim.spec.image ?? defaults.image;
-    let image: Awaited<ReturnType<Executor['ensureImage']>>;
-    try {
-      image = await executor.ensureImage(wanted, active.preparing.signal);
-    } catch (error) {
-      const failure = error as ExecutorError;
-      if (active.stopReason || failure.kind !== 'image-unavailable') throw error;
-      this.#parts.emit('image.unavailable', { task: claim.taskId, image: wanted, err: error });
-      return this.#finishUnstarted(active, 'image-unavailable', failure.message, { name: wanted, digest: null });
+    const had = await obtainImage(
+      this.#parts,
+      claim.taskId,
+      { image: wanted, requires: claim.spec.requires },
+      active.preparing.signal,
+    );
+    if (had.kind === 'leave') {
+      return this.#putBack(active, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false });
     }
+    if (had.kind === 'unavailable') {
+      return this.#finishUnstarted(active, 'image-unavailable', had.message, { name: wanted, digest: null });
+    }
+    const { image } = had;
     if (active.stopReason) return this.#leave(active, false);
     if (!(await this.#parts.takeQuota())) {
       return this.#putBack(active, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false });
@@ -253,6 +269,7 @@ export class TaskRunner {
       timeoutMs: claim.spec.timeoutMs,
     };
     const run = await executor.start(job);
+    this.#parts.onEngineStart();
     const { attempt, epoch, incarnation } = claim.state;
     this.#parts.emit('task.started', { task: claim.taskId, attempt, epoch, incarnation, image: image.name });
     await this.#follow(active, run, { digest: image.digest, pullMs: image.pullMs });
@@ -314,7 +331,7 @@ export class TaskRunner {
     } catch (error) {
       active.abandoned = true;
       this.#parts.emit('container.remove-failed', { task: run.key.taskId, err: error });
-      this.#parts.onEngineTrouble(error as ExecutorError);
+      this.#parts.onEngineTrouble(error as ExecutorError, null);
     }
   }
 
@@ -405,13 +422,24 @@ export class TaskRunner {
   async #fail(active: Active, error: unknown): Promise<void> {
     const { claim } = active;
     const kind = (error as Partial<ExecutorError> | null)?.kind;
-    if (!(error instanceof SshKeygenError)) this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
+    // No engine was asked, and none will ever be: as with what is found out before, the task ends.
+    const isRejected = kind === 'rejected' && active.run === null && active.stopReason === null;
+    const isOther = isRejected || error instanceof SshKeygenError;
+    if (!isOther) this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
     active.abandoned = true;
-    if (kind && ENGINE_TROUBLE_KINDS.has(kind)) this.#parts.onEngineTrouble(error as ExecutorError);
+    if (kind && ENGINE_TROUBLE_KINDS.has(kind)) {
+      const failedStart = active.run === null && active.counted ? claim.taskId : null;
+      this.#parts.onEngineTrouble(error as ExecutorError, failedStart);
+    }
     if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
     if (error instanceof SshKeygenError) this.#parts.onSigningTrouble(error);
     if (error instanceof StateFileError) this.#parts.onStateTrouble(error);
     try {
+      if (isRejected) {
+        const { message } = error as Error;
+        this.#parts.emit('task.rejected', { task: claim.taskId, reason: 'rejected', problems: [message] });
+        return await this.#finishUnstarted(active, 'rejected', message);
+      }
       // An engine that answers with an error may mean this very task: that counts as a start, so that it ends some day.
       if (active.run !== null || kind === 'engine-error') await this.#vanished(active, (error as Error).message);
       else {

@@ -19,6 +19,12 @@ export interface InWork {
   withdrawn: boolean;
 }
 
+/** A stable word, and figures for people. */
+export interface Refusal {
+  reason: string;
+  text: string;
+}
+
 export interface NodeSummary {
   node_id: NodeId;
   /** `unreadable`: a newer version wrote it, or it is damaged. */
@@ -28,7 +34,10 @@ export interface NodeSummary {
   labels: string[];
   running: string[];
   slots: number | null;
-  paused: { reason: string; text: string }[];
+  /** Why it claims nothing. */
+  paused: Refusal[];
+  /** What it leaves alone while it claims other tasks. */
+  refuses: Refusal[];
   heartbeat_interval_seconds: number | null;
   ttl_seconds: number | null;
   /** What the node's own clock said at its last sign of life. Clocks of machines differ. */
@@ -144,10 +153,8 @@ export class GridSummaries {
           labels: listOf(info['labels']).filter((label) => typeof label === 'string'),
           running: listOf(info['running']).flatMap((task) => textOf(fieldOf(task, 'task')) ?? []),
           slots: typeof info['slots'] === 'number' ? info['slots'] : null,
-          paused: listOf(info['paused']).map((entry) => ({
-            reason: textOf(fieldOf(entry, 'reason')) ?? 'unknown',
-            text: textOf(fieldOf(entry, 'text')) ?? '',
-          })),
+          paused: refusalsIn(info['paused']),
+          refuses: refusalsIn(info['refuses']),
           heartbeat_interval_seconds: state ? state.intervalMs / 1000 : null,
           ttl_seconds: state ? state.ttlMs / 1000 : null,
           last_beat_by_its_clock: lastBeat,
@@ -157,6 +164,13 @@ export class GridSummaries {
       })
       .sort((a, b) => (a.node_id < b.node_id ? -1 : 1));
   }
+}
+
+function refusalsIn(value: unknown): Refusal[] {
+  return listOf(value).map((entry) => ({
+    reason: textOf(fieldOf(entry, 'reason')) ?? 'unknown',
+    text: textOf(fieldOf(entry, 'text')) ?? '',
+  }));
 }
 
 function addQueueProblems(summary: GridSummary, view: GridView): void {

@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import { GRID_NAME_PATTERN } from '../task/spec.ts';
+import { activeHours } from './active-hours.ts';
 import { dockerHost, imageName, imagePattern, networkName } from './docker-kind.ts';
 import { logDestination, path, readableDirectory, readableFile } from './file-kind.ts';
 import { gridNameOf } from './grid-name.ts';
@@ -12,7 +13,18 @@ import { nodeIdFromHost, nodeIdKind } from './node-name.ts';
 import { type Basis, computedSetting, type Option, optionalSetting, requiredSetting, setting } from './option.ts';
 import { PROFILE_NAMES } from './profiles.ts';
 import { repoUrl } from './repo-url.ts';
-import { byteSize, decimalNumber, listOf, oneOf, percent, seconds, text, truth, wholeNumber } from './value-kind.ts';
+import {
+  byteSize,
+  decimalNumber,
+  listOf,
+  oneOf,
+  percent,
+  percentOrOff,
+  seconds,
+  text,
+  truth,
+  wholeNumber,
+} from './value-kind.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -296,6 +308,42 @@ export const OPTIONS = {
     kind: percent(),
     description: 'Above this use of a disk that it needs the worker claims nothing new, and cleans up after itself.',
   }),
+  MAX_CPU_PRESSURE: setting('0', {
+    group: 'limits',
+    kind: percentOrOff(),
+    description:
+      'Above this share of ten seconds in which somebody waited for a processor the worker claims nothing new. Tasks that run into DOCKER_CPUS count too. 0: not looked at.',
+  }),
+  MAX_MEMORY_PRESSURE: setting('40', {
+    group: 'limits',
+    kind: percentOrOff(),
+    description: 'The same for waiting for memory. Kernels that do not count pressure pause nothing. 0: not looked at.',
+  }),
+  MAX_IO_PRESSURE: setting('0', {
+    group: 'limits',
+    kind: percentOrOff(),
+    description:
+      'The same for waiting for a disk. A single program that reads a large file comes near 100. 0: not looked at.',
+  }),
+  MAX_LOAD_PER_CPU: setting('0', {
+    group: 'limits',
+    kind: decimalNumber({ min: 0, max: 1000, unit: 'processes' }),
+    description:
+      'Above this load average of one minute, divided by the number of processors, the worker claims nothing new. 0: not looked at.',
+  }),
+  MEMORY_RESERVE: setting('64m', {
+    group: 'limits',
+    kind: byteSize({ min: 0, max: 64 * 1024 * GIB }),
+    description:
+      'What stays free of memory beside the limits of all tasks: a task for which there is less waits, or goes to another node.',
+  }),
+  ACTIVE_HOURS: optionalSetting({
+    group: 'limits',
+    kind: activeHours(),
+    example: 'Mon-Fri 20:00-07:00, Sat-Sun 00:00-24:00',
+    description:
+      'When this machine may work, by its own clock and time zone (or that of TZ). Outside of these hours nothing new is claimed; tasks that run go on. Unset: always.',
+  }),
   HEALTH_CHECK_EVERY: setting('10', {
     group: 'limits',
     kind: wholeNumber({ min: 1, max: 100_000, unit: 'polling cycles' }),
@@ -363,6 +411,12 @@ export const OPTIONS = {
     group: 'docker',
     kind: decimalNumber({ min: 0.01, max: 1024, unit: 'processors' }),
     description: 'The most processor time that a task may have.',
+  }),
+  DOCKER_CPU_SHARES: setting('512', {
+    group: 'docker',
+    kind: wholeNumber({ min: 2, max: 262_144, unit: 'shares' }),
+    description:
+      'The weight of a task where processors are short. Containers of others, and services of the machine where the engine uses systemd, mostly have 1024.',
   }),
   DOCKER_MEMORY: setting('512m', {
     group: 'docker',

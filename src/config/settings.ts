@@ -3,6 +3,7 @@
  * default, its unit in the environment and its text.
  */
 import type { NodeId } from '../task/id.ts';
+import type { ActiveHours } from './active-hours.ts';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';
 export type LogFormat = 'json' | 'pretty' | 'auto';
@@ -43,6 +44,8 @@ export interface DockerSettings {
   imagePullTimeoutMs: number;
   allowedImages: readonly string[];
   cpus: number;
+  /** The weight of a task among others, where processors are short. */
+  cpuShares: number;
   memoryBytes: number;
   timeoutMs: number;
   pidsLimit: number;
@@ -99,6 +102,15 @@ export interface Settings {
   maxCpuPercent: number;
   maxMemoryPercent: number;
   maxDiskPercent: number;
+  /** Percent of the last ten seconds. 0: not looked at. */
+  maxCpuPressure: number;
+  maxMemoryPressure: number;
+  maxIoPressure: number;
+  /** 0: not looked at. */
+  maxLoadPerCpu: number;
+  memoryReserveBytes: number;
+  /** null: always. */
+  activeHours: ActiveHours | null;
   /** In polling cycles. */
   healthCheckEvery: number;
   maxTaskBytes: number;

@@ -81,6 +81,8 @@ export interface EngineInfo {
   version: string;
   apiVersion: string;
   cgroupVersion: '1' | '2' | 'unknown';
+  /** Whether the weight of a task takes effect; null: the engine does not say. */
+  weighsCpus: boolean | null;
   /** The engine's data directory, whose file system the disk threshold watches; null when it does not say. */
   dataRoot: string | null;
   cpus: number;
@@ -95,10 +97,24 @@ export interface ImageUsage {
 
 /** One step of freeing disk space, in the engine's terms. Carried out by `clean`, planned by `host/healing.ts`. */
 export type CleanStep =
+  /** Containers of this node that ended, and that nobody needs. */
   | { kind: 'own-containers' }
-  | { kind: 'own-images' }
+  /** Containers that were made ahead of tasks. */
+  | { kind: 'waiting-containers' }
+  /** One image that this worker brought, by its full name. */
+  | { kind: 'own-image'; image: string }
   | { kind: 'dangling-images' }
   | { kind: 'build-cache' };
+
+/** A step that has something to remove now. */
+export interface Reclaimable {
+  step: CleanStep;
+  /** What it is likely to free: of images what they share with none that stay. 0: none, null: not known before. */
+  bytes: number | null;
+  inodes: number | null;
+  /** The image that most tasks need: only when nothing else has helped. */
+  isLastResort: boolean;
+}
 
 export interface CleanReport {
   step: CleanStep['kind'];
@@ -145,6 +161,11 @@ export interface Executor {
   poolStats(): PoolStats | null;
   /** All containers that carry this node's label and have a task. @throws ExecutorError */
   findRuns(nodeId: NodeId): Promise<FoundRun[]>;
+  /**
+   * What `clean` could remove now, images by their last use, the longest ago first. Changes nothing.
+   * @throws ExecutorError
+   */
+  reclaimable(signal?: AbortSignal): Promise<Reclaimable[]>;
   /** Removes only what carries our labels (or, for dangling images and build cache, what the operator allowed). */
   clean(step: CleanStep, signal?: AbortSignal): Promise<CleanReport>;
   close(): Promise<void>;

@@ -209,7 +209,7 @@ export class CliRepository implements Repository {
   }
 
   /** Throws the clone away and makes an empty one; what is needed must be fetched again. @throws GitError */
-  async rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+  async rebuild(reason: string | null, signal?: AbortSignal): Promise<void> {
     await this.#clone.create(await this.#identity(signal), reason, signal);
   }
 

@@ -211,7 +211,7 @@ export class HttpRepository implements Repository {
     await this.command.check(signal);
   }
 
-  async rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+  async rebuild(reason: string | null, signal?: AbortSignal): Promise<void> {
     this.#memory.clear();
     this.#tips.clear();
     this.#cloned = false;

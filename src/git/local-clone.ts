@@ -121,8 +121,9 @@ export class LocalClone {
   }
 
   /** Throws the clone away and makes an empty one. @throws GitError */
-  async create(identity: CloneIdentity, reason: string, signal?: AbortSignal): Promise<void> {
-    this.#emit('clone.damaged', { path: this.path, reason });
+  async create(identity: CloneIdentity, reason: string | null, signal?: AbortSignal): Promise<void> {
+    if (reason === null) this.#emit('clone.renewed', { path: this.path });
+    else this.#emit('clone.damaged', { path: this.path, reason });
     await this.#lock.exclusive(() => this.#create(identity, signal));
   }
 

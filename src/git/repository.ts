@@ -69,8 +69,12 @@ export interface Repository {
   ): Promise<ReadonlyMap<RefName, SwapVerdict>>;
   /** Looks whether the local cache is whole. @throws GitError (`corrupt-local` when it needs `rebuild`) */
   check(signal?: AbortSignal): Promise<void>;
-  /** Throws the local cache away; what is needed must be fetched again. @throws GitError */
-  rebuild(reason: string, signal?: AbortSignal): Promise<void>;
+  /**
+   * Throws the local cache away; what is needed must be fetched again.
+   * @param reason what is wrong with it; null: nothing, it has become too large.
+   * @throws GitError
+   */
+  rebuild(reason: string | null, signal?: AbortSignal): Promise<void>;
   /** Keeps the local cache small. @throws GitError */
   upkeep(signal?: AbortSignal): Promise<void>;
   readonly objectFormat: ObjectFormatSource;

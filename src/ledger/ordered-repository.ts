@@ -82,7 +82,7 @@ export class OrderedRepository implements Repository {
     return this.#inner.check(signal);
   }
 
-  rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+  rebuild(reason: string | null, signal?: AbortSignal): Promise<void> {
     return this.#inner.rebuild(reason, signal);
   }
 

@@ -8,11 +8,19 @@ import type { QueueFile, QueueIndex } from './queue-index.ts';
 
 /** Blobs read with one call. */
 const READ_BATCH = 10_000;
+const MAX_IMAGES = 4_000;
 
 /** What decides whether, and when, a task's turn comes. */
-export type TaskBrief =
-  | { ok: true; priority: Priority; requires: readonly string[]; memoryBytes: number | null }
-  | { ok: false };
+export interface LegalBrief {
+  ok: true;
+  priority: Priority;
+  requires: readonly string[];
+  /** null: it names none. */
+  memoryBytes: number | null;
+  image: string | null;
+}
+
+export type TaskBrief = LegalBrief | { ok: false };
 
 type Kept = { blob: string; brief: TaskBrief } & ({ text: string } | { problem: ParsedTask });
 
@@ -26,6 +34,8 @@ export class SpecCache {
   #complete = false;
   /** Most tasks want one of a few sets of labels. */
   readonly #labels = new Map<string, readonly string[]>();
+  /** And one of a few images. */
+  readonly #images = new Map<string, string>();
 
   constructor(repository: Repository, limits: TaskLimits) {
     this.#repository = repository;
@@ -81,8 +91,15 @@ export class SpecCache {
   #keep(file: QueueFile, content: Buffer): Kept {
     const parsed = parseTaskFile(content, file.taskId, this.#limits);
     if (!parsed.ok) return { blob: file.blob, brief: { ok: false }, problem: parsed };
-    const { priority, requires, memoryBytes } = parsed.spec;
-    const brief = { ok: true, priority, requires: this.#sameLabels(requires), memoryBytes } as const;
+    const { image, priority, requires, memoryBytes } = parsed.spec;
+    const sameImage = image === null ? null : this.#sameImage(image);
+    const brief = {
+      ok: true,
+      priority,
+      requires: this.#sameLabels(requires),
+      memoryBytes,
+      image: sameImage,
+    } as const;
     return { blob: file.blob, brief, text: content.toString('utf8') };
   }
 
@@ -94,6 +111,14 @@ export class SpecCache {
     if (this.#labels.size > PRIORITIES.length * 1_000) this.#labels.clear();
     this.#labels.set(key, requires);
     return requires;
+  }
+
+  #sameImage(image: string): string {
+    const known = this.#images.get(image);
+    if (known !== undefined) return known;
+    if (this.#images.size > MAX_IMAGES) this.#images.clear();
+    this.#images.set(image, image);
+    return image;
   }
 }
 

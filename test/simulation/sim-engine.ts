@@ -10,6 +10,7 @@ import {
   ExecutorError,
   type FoundRun,
   type Job,
+  type Reclaimable,
   type Run,
   type RunEnd,
   type RunKey,
@@ -104,6 +105,7 @@ export class SimExecutor implements Executor {
       version: '1',
       apiVersion: '1',
       cgroupVersion: '2',
+      weighsCpus: true,
       dataRoot: null,
       cpus: 2,
       memoryBytes: 2 ** 40,
@@ -140,6 +142,10 @@ export class SimExecutor implements Executor {
 
   poolStats(): null {
     return null;
+  }
+
+  reclaimable(): Promise<Reclaimable[]> {
+    return this.#call(() => []);
   }
 
   clean(step: CleanStep): Promise<CleanReport> {

@@ -175,6 +175,8 @@ export class SimMachine {
 const IDLE_READING = {
   cpuPercent: 5,
   memory: { totalBytes: 2 ** 36, availableBytes: 2 ** 35, usedPercent: 50 },
+  pressure: { cpu: null, memory: null, io: null },
+  loadPerCpu: null,
   disks: [],
   failures: [],
 };

@@ -24,6 +24,7 @@ export function dockerSettings(host: string, changes: Partial<DockerSettings> = 
     imagePullTimeoutMs: 30_000,
     allowedImages: [TEST_IMAGE],
     cpus: 2,
+    cpuShares: 512,
     memoryBytes: 256 * MIB,
     timeoutMs: 120_000,
     pidsLimit: 64,

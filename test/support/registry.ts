@@ -1,5 +1,5 @@
 /**
- * A registry on loopback that serves one-layer images to a real engine, since tests have no other. It counts what it is
+ * A registry on loopback that serves images to a real engine, since tests have no other. It counts what it is
  * asked for, and can hold an answer back until told.
  */
 import { createHash } from 'node:crypto';
@@ -58,14 +58,15 @@ export class TestRegistry {
     await once(this.#server, 'close');
   }
 
-  /** Publishes an image. @returns its full name and the digest of its manifest */
-  add(path: string, tag: string, layer: Buffer): { name: string; digest: string } {
+  /** Publishes an image. @param layers the lowest first @returns its full name and the digest of its manifest */
+  add(path: string, tag: string, ...layers: Buffer[]): { name: string; digest: string } {
     const config = Buffer.from(
       JSON.stringify({
         architecture: 'amd64',
         os: 'linux',
         config: { Env: ['PATH=/bin'], Cmd: ['/bin/sh'] },
-        rootfs: { type: 'layers', diff_ids: [digestOf(layer)] },
+        rootfs: { type: 'layers', diff_ids: layers.map(digestOf) },
+        history: layers.map((_, at) => ({ created_by: `layer ${at}` })),
       }),
     );
     const manifest = Buffer.from(
@@ -73,11 +74,11 @@ export class TestRegistry {
         schemaVersion: 2,
         mediaType: MANIFEST_TYPE,
         config: { mediaType: CONFIG_TYPE, size: config.length, digest: digestOf(config) },
-        layers: [{ mediaType: LAYER_TYPE, size: layer.length, digest: digestOf(layer) }],
+        layers: layers.map((layer) => ({ mediaType: LAYER_TYPE, size: layer.length, digest: digestOf(layer) })),
       }),
     );
     const digest = digestOf(manifest);
-    for (const blob of [config, layer]) {
+    for (const blob of [config, ...layers]) {
       this.#content.set(`/v2/${path}/blobs/${digestOf(blob)}`, { type: 'application/octet-stream', bytes: blob });
     }
     for (const reference of [tag, digest]) {

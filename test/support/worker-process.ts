@@ -75,6 +75,7 @@ export class WorkerProcess {
       MAX_CPU_PERCENT: '100',
       MAX_MEMORY_PERCENT: '100',
       MAX_DISK_PERCENT: '100',
+      MAX_MEMORY_PRESSURE: '0',
       ...options.env,
     });
     const [command = '', ...first] = options.program ?? PROGRAM;

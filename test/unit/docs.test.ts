@@ -79,7 +79,14 @@ function taskVariables(): string[] {
     memoryBytes: 2 ** 30,
     timeoutMs: 1000,
   };
-  const limits = { cpus: 1, memoryBytes: 2 ** 30, timeoutMs: 1000, pidsLimit: 2, workDirBytes: 2 ** 20 };
+  const limits = {
+    cpus: 1,
+    cpuShares: 512,
+    memoryBytes: 2 ** 30,
+    timeoutMs: 1000,
+    pidsLimit: 2,
+    workDirBytes: 2 ** 20,
+  };
   const spec = containerSpec(
     job,
     { ...limits, network: 'none', runtime: null },

@@ -41,7 +41,7 @@ export interface SpecContext {
 
 type SpecSettings = Pick<
   DockerSettings,
-  'cpus' | 'memoryBytes' | 'timeoutMs' | 'pidsLimit' | 'network' | 'runtime' | 'workDirBytes'
+  'cpus' | 'cpuShares' | 'memoryBytes' | 'timeoutMs' | 'pidsLimit' | 'network' | 'runtime' | 'workDirBytes'
 >;
 
 /** The body of the engine's create request: exactly these fields. */
@@ -72,6 +72,7 @@ export interface ContainerSpec {
     Memory: number;
     MemorySwap: number;
     NanoCpus: number;
+    CpuShares: number;
     OomScoreAdj: number;
     Init: true;
     Ulimits: { Name: string; Soft: number; Hard: number }[];
@@ -133,6 +134,9 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
       // The same figure: memory and swap together, so no swap at all.
       MemorySwap: job.memoryBytes,
       NanoCpus: Math.round(Math.min(job.cpus, context.engineCpus ?? job.cpus) * 1e9),
+      // The engine turns it into a weight where the kernel has those instead (cgroup v2). Nothing of the kind for disks: a
+      // task's files lie in memory, and weights there need a scheduler that few disks have.
+      CpuShares: settings.cpuShares,
       OomScoreAdj: OOM_SCORE_ADJUSTMENT,
       Init: true,
       Ulimits: [

@@ -18,13 +18,14 @@ import {
   type Job,
   type PoolStats,
   type Readiness,
+  type Reclaimable,
   type Run,
   type RunEnd,
   type RunKey,
 } from '../executor.ts';
 import { canTravel } from './bootstrap.ts';
 import { BUILT_IMAGE } from './busybox-image.ts';
-import { clean } from './clean.ts';
+import { type CleanContext, clean } from './clean.ts';
 import { type ContainerSpec, containerSpec, taskEnv } from './container-spec.ts';
 import { Containers } from './containers.ts';
 import { Engine } from './engine.ts';
@@ -33,6 +34,7 @@ import { findRuns } from './found-runs.ts';
 import { HandOvers } from './hand-overs.ts';
 import { Images, type PresentImage } from './images.ts';
 import { OwnedImages } from './owned-images.ts';
+import { reclaimable } from './reclaimable.ts';
 import type { RunContext } from './run.ts';
 import { startRun } from './start-run.ts';
 import type { WarmContainer } from './warm-container.ts';
@@ -148,9 +150,20 @@ export class DockerExecutor implements Executor {
     });
   }
 
+  async reclaimable(signal?: AbortSignal): Promise<Reclaimable[]> {
+    const waiting = this.#pool.stats?.waiting ?? 0;
+    return await reclaimable({ ...this.#cleaning(), settings: this.#options.settings, waiting }, signal);
+  }
+
   async clean(step: CleanStep, signal?: AbortSignal): Promise<CleanReport> {
+    // No image goes while a container of it waits.
+    if (step.kind === 'own-image' || step.kind === 'dangling-images') await this.#pool.empty();
+    return await clean(step, this.#cleaning(), signal);
+  }
+
+  #cleaning(): CleanContext {
     const { settings, gridId, nodeId, emit, isLive } = this.#options;
-    const context = {
+    return {
       engine: this.#engine,
       containers: this.#containers,
       images: this.#images,
@@ -161,10 +174,12 @@ export class DockerExecutor implements Executor {
       nodeId,
       emit,
       isInUse: (name: string, key: RunKey) => this.#namesInUse.has(name) || isLive?.(key) === true,
+      emptyPool: async () => {
+        const waiting = this.#pool.stats?.waiting ?? 0;
+        await this.#pool.empty();
+        return waiting;
+      },
     };
-    // No image goes while a container of it waits.
-    if (step.kind === 'own-images' || step.kind === 'dangling-images') await this.#pool.empty();
-    return await clean(step, context, signal);
   }
 
   async close(): Promise<void> {

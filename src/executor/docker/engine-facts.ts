@@ -7,6 +7,7 @@ interface InfoAnswer {
   NCPU?: number;
   MemTotal?: number;
   CgroupVersion?: string;
+  CPUShares?: boolean;
   DockerRootDir?: string;
   SystemTime?: string;
   LiveRestoreEnabled?: boolean;
@@ -49,6 +50,7 @@ export class EngineFacts {
       version: version.Version ?? 'unknown',
       apiVersion: version.ApiVersion ?? 'unknown',
       cgroupVersion: info.CgroupVersion === '1' || info.CgroupVersion === '2' ? info.CgroupVersion : 'unknown',
+      weighsCpus: info.CPUShares ?? null,
       dataRoot: info.DockerRootDir || null,
       cpus: info.NCPU ?? 0,
       memoryBytes: info.MemTotal ?? 0,

@@ -118,7 +118,10 @@ export class Images {
     if (this.#settings.imagePullPolicy === 'always') return;
     const names = new Set(images.map((image) => (this.isAllowed(image) ? fullImageName(image) : null)));
     for (const full of [...names].slice(0, MAX_SEEN)) {
-      if (full !== null && !this.#fresh(full)) this.#look(full).catch(() => {}); // whoever needs it asks again
+      if (full === null) continue;
+      // Until there is a container of it, nothing else says that it is needed.
+      this.#noteUse(full);
+      if (!this.#fresh(full)) this.#look(full).catch(() => {}); // whoever needs it asks again
     }
   }
 
@@ -174,6 +177,7 @@ export class Images {
   }
 
   #noteUse(full: string): void {
+    void this.#owned.noteUse(full, this.#clock.wallMs());
     this.#lastUseMs.delete(full);
     this.#lastUseMs.set(full, this.#clock.monotonicMs());
     const [oldest] = this.#lastUseMs.keys();
@@ -240,7 +244,7 @@ export class Images {
     this.#emit('image.pulled', { image: full, duration_ms: Math.round(this.#clock.monotonicMs() - began) });
     // An image that was there before belongs to whoever brought it, also in its newer version.
     const mine = before === null || (await this.#owned.has(full, before.id));
-    if (after !== null && mine) await this.#owned.add({ name: full, id: after.id });
+    if (after !== null && mine) await this.#owned.add({ name: full, id: after.id, usedMs: this.#clock.wallMs() });
   }
 
   async #ensureBuilt(
@@ -293,7 +297,7 @@ export class Images {
     });
     await followPull(answer, full, this.#clock, this.#emit);
     const built = await this.inspect(full);
-    if (built !== null) await this.#owned.add({ name: full, id: built.id });
+    if (built !== null) await this.#owned.add({ name: full, id: built.id, usedMs: this.#clock.wallMs() });
     this.#emit('image.built', { image, built_image: BUILT_IMAGE, from: busybox.path });
   }
 }

@@ -22,6 +22,11 @@ describe('Gate', () => {
     });
     expect(Object.fromEntries(readiness)).toEqual({
       draining: 'empty',
+      hours: 'empty',
+      'memory-pressure': 'empty',
+      'cpu-pressure': 'hold',
+      'io-pressure': 'hold',
+      load: 'hold',
       memory: 'empty',
       disk: 'empty',
       engine: 'hold',

@@ -103,6 +103,7 @@ async function setUp() {
         briefOf: (file) => specs.brief(file),
         parsedOf: (file) => specs.get(file),
         isWanted: () => true,
+        suits: null,
         isOrphan: () => false,
         delayIsOver: () => true,
         arrivalOf: () => 0,

@@ -59,6 +59,7 @@ function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}):
     },
     parsedOf,
     isWanted: () => true,
+    suits: null,
     isOrphan: () => false,
     delayIsOver: () => true,
     arrivalOf: (id) => tasks.find((task) => task.id === id)?.arrival ?? 1,

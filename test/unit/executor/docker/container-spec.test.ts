@@ -22,6 +22,7 @@ const JOB: Job = {
 };
 const SETTINGS = {
   cpus: 2,
+  cpuShares: 256,
   memoryBytes: 512 * MIB,
   timeoutMs: 60_000,
   pidsLimit: 128,
@@ -91,6 +92,7 @@ describe('containerSpec', () => {
         Memory: 128 * MIB,
         MemorySwap: 128 * MIB,
         NanoCpus: 500_000_000,
+        CpuShares: 256,
         OomScoreAdj: 500,
         Init: true,
         Ulimits: [
