@@ -229,6 +229,7 @@ export class TaskRunner {
       },
       attempt: claim.state.attempt,
       image: image.name,
+      ...(image.id === null ? {} : { pinned: { id: image.id, digest: image.digest } }),
       program: claim.spec.program,
       env: claim.spec.env,
       cpus: claim.spec.cpus ?? defaults.cpus,

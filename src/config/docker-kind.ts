@@ -14,13 +14,23 @@ export function imageName(): ValueKind<string> {
   });
 }
 
-/** A name, a name with `*` or `?` in it, or a digest alone. */
+const PATTERN = /^[A-Za-z0-9*][A-Za-z0-9._/:@*-]*$/;
+const DIGEST_ALONE = /^sha256:[0-9a-f]{64}$/;
+
+/** A name, a name with `*` in it, or a digest alone. What could never match an image is a mistake, and refused. */
 export function imagePattern(): ValueKind<string> {
-  return text({
+  const kind = text({
     expects: 'the name of an image, a pattern with * in it, or a digest as sha256:<64 hexadecimal digits>',
-    pattern: /^[A-Za-z0-9*?][A-Za-z0-9._/:@*?-]*$/,
+    pattern: PATTERN,
     maxLength: 255,
   });
+  return {
+    ...kind,
+    parse(value, machine) {
+      const fits = value.includes('*') || IMAGE.test(value) || DIGEST_ALONE.test(value);
+      return fits ? kind.parse(value, machine) : bad(`must be ${kind.expects}`);
+    },
+  };
 }
 
 export function dockerHost(): ValueKind<string> {

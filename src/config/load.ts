@@ -185,6 +185,8 @@ function toSettings(values: Values): Settings {
       image: values.DOCKER_IMAGE,
       imagePullPolicy: values.IMAGE_PULL_POLICY,
       imagePullTimeoutMs: values.IMAGE_PULL_TIMEOUT,
+      imagePullStallMs: values.IMAGE_PULL_STALL_SECONDS,
+      dockerConfigDir: values.DOCKER_CONFIG,
       allowedImages: values.ALLOWED_IMAGES,
       cpus: values.DOCKER_CPUS,
       memoryBytes: values.DOCKER_MEMORY,

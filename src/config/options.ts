@@ -355,7 +355,19 @@ export const OPTIONS = {
   IMAGE_PULL_TIMEOUT: setting('600', {
     group: 'docker',
     kind: seconds({ min: 1, max: DAY }),
-    description: 'The longest that a pull may take.',
+    description: 'The longest that a pull may take, with all its tries.',
+  }),
+  IMAGE_PULL_STALL_SECONDS: setting('120', {
+    group: 'docker',
+    kind: seconds({ min: 1, max: DAY }),
+    description: 'A try of a pull that makes no progress for so long is given up.',
+  }),
+  DOCKER_CONFIG: optionalSetting({
+    group: 'docker',
+    kind: path(),
+    example: '/etc/dgrid/docker',
+    description:
+      'The directory with Docker’s config.json, from which credentials for registries are read at each pull. Unset: .docker in the home of this user.',
   }),
   DOCKER_CPUS: setting('1', {
     group: 'docker',

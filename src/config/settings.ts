@@ -41,6 +41,10 @@ export interface DockerSettings {
   image: string;
   imagePullPolicy: ImagePullPolicy;
   imagePullTimeoutMs: number;
+  /** Without any progress, a try of a pull is given up. */
+  imagePullStallMs: number;
+  /** With Docker's config.json, for credentials. null: `.docker` in the home of this user. */
+  dockerConfigDir: string | null;
   allowedImages: readonly string[];
   cpus: number;
   memoryBytes: number;

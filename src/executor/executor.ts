@@ -22,6 +22,8 @@ export interface Job {
   key: RunKey;
   attempt: number;
   image: string;
+  /** What `ensureImage` found under that name: the container is made of this, wherever the name may point by then. */
+  pinned?: { id: string; digest: string | null };
   program: { kind: 'script'; script: string } | { kind: 'command'; argv: readonly string[] };
   env: Readonly<Record<string, string>>;
   cpus: number;
@@ -128,10 +130,14 @@ export interface Executor {
   probe(signal?: AbortSignal): Promise<EngineInfo>;
   /**
    * Makes the image present by the pull policy. Progress goes to the events.
-   * @returns the local name to run (differs from `image` only for a default image that had to be built on the spot).
+   * @returns the local name to run (differs from `image` only for a default image that had to be built on the spot), and
+   *   what it stands for now.
    * @throws ExecutorError of kind `image-unavailable` when it can't be had.
    */
-  ensureImage(image: string, signal?: AbortSignal): Promise<{ name: string; digest: string | null; pullMs: number }>;
+  ensureImage(
+    image: string,
+    signal?: AbortSignal,
+  ): Promise<{ name: string; id: string | null; digest: string | null; pullMs: number }>;
   /** Tasks of these images are being claimed: what has to be known of an image can be found out meanwhile. Never throws. */
   foresee(images: readonly string[]): void;
   /** Creates and starts a container. @throws ExecutorError */

@@ -88,7 +88,12 @@ export const EVENTS = {
   'engine.ready': { level: 'info', message: 'Container engine ready' },
   'engine.unavailable': { level: 'error', message: 'Container engine unavailable, claiming paused' },
   'image.pulling': { level: 'info', message: 'Pulling image' },
-  'image.progress': { level: 'debug', message: 'Image pull progress' },
+  'image.progress': { level: 'info', message: 'Image pull progress' },
+  'image.retry': { level: 'warn', message: 'Image pull failed, trying again' },
+  'registry.credentials-unreadable': {
+    level: 'warn',
+    message: 'Credentials for a registry cannot be read, pulling without',
+  },
   'image.pulled': { level: 'info', message: 'Image pulled' },
   'image.built': { level: 'warn', message: 'Default image cannot be pulled, built a small one on the spot' },
   'image.unavailable': { level: 'warn', message: 'Image unavailable' },

@@ -22,6 +22,8 @@ export function dockerSettings(host: string, changes: Partial<DockerSettings> = 
     image: TEST_IMAGE,
     imagePullPolicy: 'missing',
     imagePullTimeoutMs: 30_000,
+    imagePullStallMs: 30_000,
+    dockerConfigDir: '/nonexistent',
     allowedImages: [TEST_IMAGE],
     cpus: 2,
     memoryBytes: 256 * MIB,

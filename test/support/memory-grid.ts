@@ -54,6 +54,8 @@ export function testSettings(stateDir: string, name: string, overrides: Partial<
       image: 'busybox:stable',
       imagePullPolicy: 'missing',
       imagePullTimeoutMs: 10_000,
+      imagePullStallMs: 30_000,
+      dockerConfigDir: '/nonexistent',
       allowedImages: ['busybox:stable'],
       cpus: 1,
       memoryBytes: 32 * 1024 ** 2,

@@ -12,7 +12,7 @@ interface Blob {
   bytes: Buffer;
 }
 
-const MANIFEST_TYPE = 'application/vnd.docker.distribution.manifest.v2+json';
+export const MANIFEST_TYPE = 'application/vnd.docker.distribution.manifest.v2+json';
 const CONFIG_TYPE = 'application/vnd.docker.container.image.v1+json';
 const LAYER_TYPE = 'application/vnd.docker.image.rootfs.diff.tar';
 
@@ -60,23 +60,7 @@ export class TestRegistry {
 
   /** Publishes an image. @returns its full name and the digest of its manifest */
   add(path: string, tag: string, layer: Buffer): { name: string; digest: string } {
-    const config = Buffer.from(
-      JSON.stringify({
-        architecture: 'amd64',
-        os: 'linux',
-        config: { Env: ['PATH=/bin'], Cmd: ['/bin/sh'] },
-        rootfs: { type: 'layers', diff_ids: [digestOf(layer)] },
-      }),
-    );
-    const manifest = Buffer.from(
-      JSON.stringify({
-        schemaVersion: 2,
-        mediaType: MANIFEST_TYPE,
-        config: { mediaType: CONFIG_TYPE, size: config.length, digest: digestOf(config) },
-        layers: [{ mediaType: LAYER_TYPE, size: layer.length, digest: digestOf(layer) }],
-      }),
-    );
-    const digest = digestOf(manifest);
+    const { config, manifest, digest } = oneLayerImage(layer);
     for (const blob of [config, layer]) {
       this.#content.set(`/v2/${path}/blobs/${digestOf(blob)}`, { type: 'application/octet-stream', bytes: blob });
     }
@@ -101,6 +85,27 @@ export class TestRegistry {
   }
 }
 
-function digestOf(bytes: Buffer): string {
+/** An image of one layer, an uncompressed tar: its parts, and the digest of its manifest. */
+export function oneLayerImage(layer: Buffer): { config: Buffer; manifest: Buffer; digest: string } {
+  const config = Buffer.from(
+    JSON.stringify({
+      architecture: 'amd64',
+      os: 'linux',
+      config: { Env: ['PATH=/bin'], Cmd: ['/bin/sh'] },
+      rootfs: { type: 'layers', diff_ids: [digestOf(layer)] },
+    }),
+  );
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MANIFEST_TYPE,
+      config: { mediaType: CONFIG_TYPE, size: config.length, digest: digestOf(config) },
+      layers: [{ mediaType: LAYER_TYPE, size: layer.length, digest: digestOf(layer) }],
+    }),
+  );
+  return { config, manifest, digest: digestOf(manifest) };
+}
+
+export function digestOf(bytes: Buffer): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }

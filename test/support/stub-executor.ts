@@ -146,10 +146,10 @@ export class StubExecutor implements Executor {
     // There is nothing to find out.
   }
 
-  async ensureImage(image: string): Promise<{ name: string; digest: null; pullMs: number }> {
+  async ensureImage(image: string): Promise<{ name: string; id: null; digest: null; pullMs: number }> {
     this.#mustAnswer();
     if (image.startsWith('missing')) throw new ExecutorError('image-unavailable', `no such image: ${image}`);
-    return { name: image, digest: null, pullMs: 0 };
+    return { name: image, id: null, digest: null, pullMs: 0 };
   }
 
   async start(job: Job): Promise<Run> {

@@ -83,7 +83,15 @@ function taskVariables(): string[] {
   const spec = containerSpec(
     job,
     { ...limits, network: 'none', runtime: null },
-    { gridId: 'g', nonce: '00', maxOutputBytes: 1, engineCpus: null, imageVolumes: [] },
+    {
+      gridId: 'g',
+      nonce: '00',
+      maxOutputBytes: 1,
+      engineCpus: null,
+      imageId: 'i',
+      imageDigest: null,
+      imageVolumes: [],
+    },
   );
   return spec.Env.map((entry) => entry.slice(0, entry.indexOf('=')));
 }

@@ -35,6 +35,10 @@ export interface SpecContext {
   maxOutputBytes: number;
   /** CPUs of the engine's machine; null when it did not say. It refuses limits above that. */
   engineCpus: number | null;
+  /** The image itself: a name could be moved to another one by the time that the container is made. */
+  imageId: string;
+  /** For the record, also when another life of the worker makes it. */
+  imageDigest: string | null;
   /** Directories that the image declares as volumes: writable places on the disk unless something is mounted there. */
   imageVolumes: readonly string[];
 }
@@ -84,8 +88,7 @@ export interface ContainerSpec {
 
 /** @throws ExecutorError of kind `rejected` when the job asks for what it may not have, or can't be expressed. */
 export function containerSpec(job: Job, settings: SpecSettings, context: SpecContext): ContainerSpec {
-  const image = fullImageName(job.image);
-  if (image === null) throw rejected(`not an image name: ${JSON.stringify(job.image)}`);
+  if (fullImageName(job.image) === null) throw rejected(`not an image name: ${JSON.stringify(job.image)}`);
   checkLimits(job, settings);
   if (isHostOrForeignNetwork(settings.network)) {
     throw rejected(`tasks can't be given the network ${JSON.stringify(settings.network)}: it belongs to others`);
@@ -96,7 +99,7 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
   checkSizes([...entrypoint, ...env]);
   const workDirBytes = Math.min(settings.workDirBytes, Math.floor(job.memoryBytes / 2));
   return {
-    Image: image,
+    Image: context.imageId,
     User: `${TASK_USER}:${TASK_USER}`,
     // As the entry point, so that the image's own can't come in front of it.
     Entrypoint: entrypoint,
@@ -111,6 +114,7 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
       attempt: job.attempt,
       program: job.program.kind,
       nonce: context.nonce,
+      image: { name: job.image, digest: context.imageDigest },
     }),
     AttachStdin: isScript,
     OpenStdin: isScript,

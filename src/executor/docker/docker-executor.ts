@@ -31,8 +31,9 @@ import { Engine } from './engine.ts';
 import { EngineFacts } from './engine-facts.ts';
 import { findRuns } from './found-runs.ts';
 import { HandOvers } from './hand-overs.ts';
-import { Images, type PresentImage } from './images.ts';
+import { type EnsuredImage, Images, type PresentImage } from './images.ts';
 import { OwnedImages } from './owned-images.ts';
+import { RegistryCredentials } from './registry-credentials.ts';
 import type { RunContext } from './run.ts';
 import { startRun } from './start-run.ts';
 import type { WarmContainer } from './warm-container.ts';
@@ -55,6 +56,8 @@ export interface DockerExecutorOptions {
   clock: Clock;
   randomHex: RandomHex;
   emit: Emit;
+  /** Told of secrets that become known here, so that the log can mask them. */
+  learnSecret?: (secret: string) => void;
   /** Runs that the caller still needs although they ended, beside those that were started or taken up here. */
   isLive?: (key: RunKey) => boolean;
 }
@@ -77,7 +80,19 @@ export class DockerExecutor implements Executor {
     this.#facts = new EngineFacts(this.#engine);
     this.#containers = new Containers(this.#engine, emit);
     this.#owned = new OwnedImages(options.ownedImagesFile);
-    this.#images = new Images(this.#engine, this.#facts, this.#owned, settings, emit);
+    this.#images = new Images(this.#engine, this.#facts, this.#owned, settings, {
+      engine: this.#engine,
+      credentials: new RegistryCredentials({
+        configDir: settings.dockerConfigDir,
+        clock,
+        emit,
+        onSecret: options.learnSecret ?? (() => {}),
+      }),
+      timeoutMs: settings.imagePullTimeoutMs,
+      stallMs: settings.imagePullStallMs,
+      random: () => Number.parseInt(options.randomHex(4), 16) / 2 ** 32,
+      emit,
+    });
     this.#handOvers = new HandOvers(options.handOversDir, { clock, emit });
     this.#pool = new WarmPool(
       {
@@ -97,7 +112,7 @@ export class DockerExecutor implements Executor {
     return await this.#facts.probe(signal);
   }
 
-  async ensureImage(image: string, signal?: AbortSignal): Promise<{ name: string; digest: string; pullMs: number }> {
+  async ensureImage(image: string, signal?: AbortSignal): Promise<EnsuredImage> {
     return await this.#images.ensure(image, signal);
   }
 
@@ -110,11 +125,12 @@ export class DockerExecutor implements Executor {
     if (!this.#images.isAllowed(job.image)) {
       throw new ExecutorError('rejected', `image ${JSON.stringify(job.image)} is not on the operator's list`);
     }
-    const [image, engineCpus] = await Promise.all([this.#images.present(job.image), this.#facts.cpus()]);
+    const looked = job.pinned ? this.#images.byId(job.pinned.id) : this.#images.present(job.image);
+    const [image, engineCpus] = await Promise.all([looked, this.#facts.cpus()]);
     if (image === null) throw new ExecutorError('image-unavailable', `image ${job.image} is not there`);
     const nonce = randomHex(NONCE_BYTES);
-    const spec = this.#specOf(job, nonce, image, engineCpus);
-    const ofRun = { name: job.image, digest: image.digest };
+    const ofRun = { name: job.image, digest: job.pinned?.digest ?? image.digest };
+    const spec = this.#specOf(job, nonce, { ...image, digest: ofRun.digest }, engineCpus);
     if (job.program.kind === 'script' && canTravel(job.program.script, taskEnv(job))) {
       const warm = this.#pool.take({ spec, image: { id: image.id, name: job.image } });
       const run = warm && (await this.#handOver(warm, job, job.program.script, ofRun));
@@ -195,14 +211,16 @@ export class DockerExecutor implements Executor {
       const key = { taskId: taskId('none'), nodeId, incarnation: 'none', epoch: 0 };
       const program = { kind: 'script', script: '' } as const;
       const job = { key, attempt: 0, image: name, program, env: {}, cpus, memoryBytes, timeoutMs };
-      return { spec: this.#specOf(job, '', image, await this.#facts.cpus()), image: { id: image.id, name } };
+      const spec = this.#specOf(job, '', image, await this.#facts.cpus());
+      return { spec, image: { id: image.id, name } };
     }
     return null;
   }
 
   #specOf(job: Job, nonce: string, image: PresentImage, engineCpus: number | null): ContainerSpec {
     const { gridId, maxOutputBytes, settings } = this.#options;
-    return containerSpec(job, settings, { gridId, nonce, maxOutputBytes, engineCpus, imageVolumes: image.volumes });
+    const ofImage = { imageId: image.id, imageDigest: image.digest, imageVolumes: image.volumes };
+    return containerSpec(job, settings, { gridId, nonce, maxOutputBytes, engineCpus, ...ofImage });
   }
 
   /** @param container of which only the name is known before it is made. */

@@ -72,7 +72,8 @@ export class WarmContainer {
     const { clock } = this.#context;
     const began = clock.monotonicMs();
     const { waitedMs } = this;
-    const labels = { gridId, key: job.key, attempt: job.attempt, program: 'script', nonce: this.#nonce } as const;
+    const { key, attempt } = job;
+    const labels = { gridId, key, attempt, program: 'script', nonce: this.#nonce, image } as const;
     const input = bootstrapInput(script, taskEnv(job));
     await notes.note(this.#id, { labels, waitedMs });
     if (!this.isFit) {

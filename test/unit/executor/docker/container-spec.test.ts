@@ -10,6 +10,8 @@ import { ExecutorError, type Job } from '../../../../src/executor/executor.ts';
 import { nodeId, taskId } from '../../../../src/task/id.ts';
 
 const MIB = 1024 * 1024;
+const IMAGE_ID = `sha256:${'1'.repeat(64)}`;
+const DIGEST = `sha256:${'2'.repeat(64)}`;
 const JOB: Job = {
   key: { taskId: taskId('t-1'), nodeId: nodeId('n-1'), incarnation: 'inc', epoch: 7 },
   attempt: 2,
@@ -34,6 +36,8 @@ const CONTEXT: SpecContext = {
   nonce: '00ff00ff00ff00ff',
   maxOutputBytes: MIB,
   engineCpus: 4,
+  imageId: IMAGE_ID,
+  imageDigest: DIGEST,
   imageVolumes: [],
 };
 
@@ -56,7 +60,8 @@ const tmpfs = `rw,exec,nosuid,nodev,size=${32 * MIB},mode=0700,uid=65534,gid=655
 describe('containerSpec', () => {
   it('is exactly this, for a command', () => {
     const expected: ContainerSpec = {
-      Image: 'docker.io/library/busybox:stable',
+      // By its id: the name may stand for another one by now.
+      Image: IMAGE_ID,
       User: '65534:65534',
       Entrypoint: ['prog', 'a b'],
       Cmd: [],
@@ -71,6 +76,8 @@ describe('containerSpec', () => {
         'io.dgrid.attempt': '2',
         'io.dgrid.program': 'command',
         'io.dgrid.nonce': '00ff00ff00ff00ff',
+        'io.dgrid.image': 'busybox:stable',
+        'io.dgrid.digest': DIGEST,
       },
       AttachStdin: false,
       OpenStdin: false,
@@ -207,6 +214,7 @@ describe('a container that is made before its task is known', () => {
   it('differs in its image by id, its labels, its nonce and its variables, and in nothing else', () => {
     const cold = script();
     const warm = warmSpec(cold, ID, OWNER);
+    expect(warm.Image).toBe(ID);
     expect(warm).toEqual({
       ...cold,
       Image: ID,
