@@ -8,6 +8,7 @@ import { MIN_WEBHOOK_SECRET_LENGTH } from './config/options.ts';
 import type { Settings } from './config/settings.ts';
 import { isImageAllowed } from './executor/docker/allow-list.ts';
 import { DockerExecutor } from './executor/docker/docker-executor.ts';
+import { isNetworkAllowed } from './executor/docker/network-list.ts';
 import type { Executor } from './executor/executor.ts';
 import { GitError, RETRYABLE, WAITS } from './git/errors.ts';
 import { openRepository } from './git/open-repository.ts';
@@ -103,6 +104,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       machine,
       namespace,
       allowsImage: (image) => isImageAllowed(image, settings.docker.allowedImages),
+      allowsNetwork: (network) => isNetworkAllowed(network, settings.docker),
       version: options.version,
       description: { ...(await sensors.describe()) },
       untilIdle: options.untilIdle,

@@ -63,6 +63,7 @@ export interface AssembleOptions {
   machine: string;
   namespace: Namespace;
   allowsImage: (image: string) => boolean;
+  allowsNetwork: (network: string) => boolean;
   version: string;
   description: Record<string, unknown>;
   untilIdle: boolean;
@@ -176,6 +177,7 @@ export function assemble(options: AssembleOptions): Worker {
     book,
     policy: {
       allowsImage: options.allowsImage,
+      allowsNetwork: options.allowsNetwork,
       maxCpus: settings.docker.cpus,
       maxMemoryBytes: settings.docker.memoryBytes,
       maxTimeoutMs: settings.docker.timeoutMs,

@@ -201,17 +201,16 @@ export class TaskRunner {
     const { claim } = active;
     const { executor, defaults, policy } = this.#parts;
     const problems = checkAgainstPolicy(claim.spec, policy);
-    if (problems.length > 0) {
-      this.#parts.emit('task.rejected', { task: claim.taskId, reason: 'rejected', problems });
-      return this.#finishUnstarted(active, 'rejected', problems.join('; '));
-    }
+    if (problems.length > 0) return this.#reject(active, problems);
     const wanted = claim.spec.image ?? defaults.image;
     let image: Awaited<ReturnType<Executor['ensureImage']>>;
     try {
       image = await executor.ensureImage(wanted, active.preparing.signal);
     } catch (error) {
       const failure = error as ExecutorError;
-      if (active.stopReason || failure.kind !== 'image-unavailable') throw error;
+      if (active.stopReason) throw error;
+      if (failure.kind === 'rejected') return this.#reject(active, [failure.message]);
+      if (failure.kind !== 'image-unavailable') throw error;
       this.#parts.emit('image.unavailable', { task: claim.taskId, image: wanted, err: error });
       return this.#finishUnstarted(active, 'image-unavailable', failure.message, { name: wanted, digest: null });
     }
@@ -232,14 +231,28 @@ export class TaskRunner {
       ...(image.id === null ? {} : { pinned: { id: image.id, digest: image.digest } }),
       program: claim.spec.program,
       env: claim.spec.env,
+      ...(claim.spec.network === null ? {} : { network: claim.spec.network }),
       cpus: claim.spec.cpus ?? defaults.cpus,
       memoryBytes: this.#memoryOf(claim),
       timeoutMs: claim.spec.timeoutMs,
     };
-    const run = await executor.start(job);
+    let run: Run;
+    try {
+      run = await executor.start(job);
+    } catch (error) {
+      const failure = error as ExecutorError;
+      if (active.stopReason || failure.kind !== 'rejected') throw error;
+      return this.#reject(active, [failure.message]);
+    }
     const { attempt, epoch, incarnation } = claim.state;
     this.#parts.emit('task.started', { task: claim.taskId, attempt, epoch, incarnation, image: image.name });
     await this.#follow(active, run, { digest: image.digest, pullMs: image.pullMs });
+  }
+
+  /** The operator, or the engine, does not give the task what it asks for: another try would end the same way. */
+  async #reject(active: Active, problems: readonly string[]): Promise<void> {
+    this.#parts.emit('task.rejected', { task: active.claim.taskId, reason: 'rejected', problems });
+    return this.#finishUnstarted(active, 'rejected', problems.join('; '));
   }
 
   async #follow(active: Active, run: Run, image?: { digest: string | null; pullMs: number }): Promise<void> {

@@ -193,6 +193,7 @@ function toSettings(values: Values): Settings {
       timeoutMs: values.DOCKER_TIMEOUT,
       pidsLimit: values.DOCKER_PIDS_LIMIT,
       network: values.DOCKER_NETWORK,
+      allowedNetworks: values.ALLOWED_NETWORKS ?? [],
       runtime: values.DOCKER_RUNTIME,
       workDirBytes: values.DOCKER_WORK_SIZE,
       callTimeoutMs: values.ENGINE_CALL_TIMEOUT,

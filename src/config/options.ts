@@ -4,7 +4,7 @@
  * one table; a computed default looks only at rows above its own.
  */
 import { join } from 'node:path';
-import { dockerHost, imageName, imagePattern, networkName } from './docker-kind.ts';
+import { dockerHost, imageName, imagePattern, networkName, networkPattern } from './docker-kind.ts';
 import { logDestination, path, readableDirectory, readableFile } from './file-kind.ts';
 import { nodeIdFromHost, nodeIdKind } from './node-name.ts';
 import { type Basis, computedSetting, type Option, optionalSetting, requiredSetting, setting } from './option.ts';
@@ -398,7 +398,14 @@ export const OPTIONS = {
   DOCKER_NETWORK: setting('none', {
     group: 'docker',
     kind: networkName(),
-    description: 'The network of task containers. The host’s own network is refused.',
+    description: 'The network of tasks that name none. The host’s own network is refused.',
+  }),
+  ALLOWED_NETWORKS: optionalSetting({
+    group: 'docker',
+    kind: listOf(networkPattern(), 100),
+    example: 'builds,team-*',
+    description:
+      'The networks that tasks may ask for besides DOCKER_NETWORK and none: names, or patterns with * that cover networks which you made. See docs/networks.md for what a network opens.',
   }),
   DOCKER_RUNTIME: optionalSetting({
     group: 'docker',

@@ -51,6 +51,8 @@ export interface DockerSettings {
   timeoutMs: number;
   pidsLimit: number;
   network: string;
+  /** Names and patterns of those that tasks may ask for besides. */
+  allowedNetworks: readonly string[];
   runtime: string | null;
   /** Size of the task's writable directory, in memory. Always below `memoryBytes`. */
   workDirBytes: number;

@@ -26,6 +26,8 @@ export interface Job {
   pinned?: { id: string; digest: string | null };
   program: { kind: 'script'; script: string } | { kind: 'command'; argv: readonly string[] };
   env: Readonly<Record<string, string>>;
+  /** By name; left out: the operator's. */
+  network?: string;
   cpus: number;
   memoryBytes: number;
   timeoutMs: number;
@@ -122,7 +124,7 @@ export interface PoolStats {
   misses: number;
   /** Ended while they waited. */
   died: number;
-  kinds: { image: string; cpus: number; memory_bytes: number; waiting: number }[];
+  kinds: { image: string; network: string; cpus: number; memory_bytes: number; waiting: number }[];
 }
 
 export interface Executor {
@@ -164,7 +166,7 @@ export const EXECUTOR_ERROR_KINDS = [
   /** The disk under the engine is full, read-only or broken: no container can be made here now, of whatever task. */
   'engine-full',
   'image-unavailable',
-  /** The image is not on the operator's list, or a limit is above the cap. */
+  /** What the task asks for is not on the operator's lists, above a cap, or not to be had on this node. */
   'rejected',
   'engine-error',
 ] as const;

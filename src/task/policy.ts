@@ -5,6 +5,7 @@ import { quote } from './strict-json.ts';
 
 export interface TaskPolicy {
   allowsImage(name: string): boolean;
+  allowsNetwork(name: string): boolean;
   maxCpus: number;
   maxMemoryBytes: number;
   maxTimeoutMs: number;
@@ -16,6 +17,11 @@ export function checkAgainstPolicy(spec: TaskSpec, policy: TaskPolicy): string[]
   if (spec.image !== null && !policy.allowsImage(spec.image)) {
     problems.push(
       `image: ${quote(spec.image)} is not on the operator's list (ALLOWED_IMAGES); use one that is, or leave image out`,
+    );
+  }
+  if (spec.network !== null && !policy.allowsNetwork(spec.network)) {
+    problems.push(
+      `network: ${quote(spec.network)} is not on the operator's list (ALLOWED_NETWORKS); use one that is, or leave network out`,
     );
   }
   const caps = [

@@ -17,6 +17,8 @@ export interface TaskSpec {
   /** null: the operator's default image. */
   image: string | null;
   env: Readonly<Record<string, string>>;
+  /** null: the operator's. */
+  network: string | null;
   /** null: the operator's default. */
   cpus: number | null;
   /** null: the operator's default. */
@@ -57,6 +59,7 @@ const MIN_MEMORY_BYTES = 6 * 1024 ** 2;
 const MIN_CPUS = 0.01;
 const ENV_NAME_PATTERN = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const RESERVED_ENV_PREFIX = 'DGRID_';
+const NETWORK_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 const IMAGE_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}$/;
 
 /** One text for whatever is wrong with a field: what it must be is the remedy. */
@@ -80,6 +83,7 @@ const timeoutText = must(`must be a whole number of seconds from 1 to ${LONGEST_
 const retriesText = must(`must be a whole number from 0 to ${MAX_RETRIES}`);
 const cpusText = must(`must be a number of CPUs from ${MIN_CPUS}, such as 0.5`);
 const imageText = must('must be an image reference, such as "alpine:3.20"');
+const networkText = must('must be the name of a network, such as "none" or "builds"');
 const memoryText = must('must be a size from 6m, such as "256m" or "1g" (a bare number counts bytes)');
 const labelText = must('must be a label of at most 63 letters, figures and ". _ / : = -"');
 
@@ -128,6 +132,11 @@ const taskSchema = z
         })
         .optional()
         .describe(`Environment variables. Names that begin with ${RESERVED_ENV_PREFIX} are reserved.`),
+      network: z
+        .string(networkText)
+        .regex(NETWORK_PATTERN, networkText)
+        .optional()
+        .describe("A container network on the operator's list; none is always allowed."),
       cpus: z.number(cpusText).min(MIN_CPUS, cpusText).optional().describe("CPUs, at most the operator's cap."),
       memory: z
         .union([z.string(), z.int()], memoryText)
@@ -236,6 +245,7 @@ function specOf(file: TaskFile, taskId: TaskId, limits: TaskLimits): TaskSpec {
     timeoutMs: (file.timeout_seconds ?? Math.min(DEFAULT_TIMEOUT_SECONDS, limits.maxTimeoutSeconds)) * 1000,
     image: file.image ?? null,
     env: file.env ?? {},
+    network: file.network ?? null,
     cpus: file.cpus ?? null,
     memoryBytes: file.memory === undefined ? null : memoryBytesOf(file.memory),
     priority: file.priority ?? 'medium',

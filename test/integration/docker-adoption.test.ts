@@ -32,6 +32,7 @@ async function create(engine: PrivateEngine, changes: Record<string, string> = {
     imageId: 'busybox:stable',
     imageDigest: null,
     imageVolumes: [],
+    networkMode: 'none',
   };
   const spec = containerSpec(testJob('echo must not run; exit 0'), dockerSettings(engine.host), context);
   Object.assign(spec.Labels, changes);

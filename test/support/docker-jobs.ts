@@ -30,6 +30,7 @@ export function dockerSettings(host: string, changes: Partial<DockerSettings> = 
     timeoutMs: 120_000,
     pidsLimit: 64,
     network: 'none',
+    allowedNetworks: [],
     runtime: null,
     workDirBytes: 16 * MIB,
     callTimeoutMs: 20_000,

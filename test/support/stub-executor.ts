@@ -154,6 +154,7 @@ export class StubExecutor implements Executor {
 
   async start(job: Job): Promise<Run> {
     this.#mustAnswer();
+    if (job.network === 'absent') throw new ExecutorError('rejected', 'network: "absent" does not exist on this node');
     return this.#runOf(this.#engine.run(job));
   }
 

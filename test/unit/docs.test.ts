@@ -82,7 +82,7 @@ function taskVariables(): string[] {
   const limits = { cpus: 1, memoryBytes: 2 ** 30, timeoutMs: 1000, pidsLimit: 2, workDirBytes: 2 ** 20 };
   const spec = containerSpec(
     job,
-    { ...limits, network: 'none', runtime: null },
+    { ...limits, runtime: null },
     {
       gridId: 'g',
       nonce: '00',
@@ -91,6 +91,7 @@ function taskVariables(): string[] {
       imageId: 'i',
       imageDigest: null,
       imageVolumes: [],
+      networkMode: 'none',
     },
   );
   return spec.Env.map((entry) => entry.slice(0, entry.indexOf('=')));

@@ -8,6 +8,7 @@ import type { NodeId } from '../../task/id.ts';
 import { ExecutorError, type Job } from '../executor.ts';
 import { bootstrapArgv, WORK_DIR } from './bootstrap.ts';
 import { fullImageName } from './image-name.ts';
+import { NO_NETWORK } from './network-list.ts';
 import { writeLabels, writeWarmLabels } from './labels.ts';
 
 /** `nobody` in nearly every image, and no one at all in the others. */
@@ -27,6 +28,7 @@ const MAX_IMAGE_VOLUMES = 16;
 /** The kernel's bounds on what a program can be started with: each string, and (on the safe side) all together. */
 const MAX_STRING_BYTES = 128 * 1024 - 1;
 const MAX_STRINGS_BYTES = MIB;
+const NETWORK_ID = /^[0-9a-f]{12,64}$/;
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export interface SpecContext {
@@ -41,11 +43,13 @@ export interface SpecContext {
   imageDigest: string | null;
   /** Directories that the image declares as volumes: writable places on the disk unless something is mounted there. */
   imageVolumes: readonly string[];
+  /** What the engine is told of the network: `none`, or that of a network which is allowed and there. */
+  networkMode: string;
 }
 
 type SpecSettings = Pick<
   DockerSettings,
-  'cpus' | 'memoryBytes' | 'timeoutMs' | 'pidsLimit' | 'network' | 'runtime' | 'workDirBytes'
+  'cpus' | 'memoryBytes' | 'timeoutMs' | 'pidsLimit' | 'runtime' | 'workDirBytes'
 >;
 
 /** The body of the engine's create request: exactly these fields. */
@@ -90,8 +94,8 @@ export interface ContainerSpec {
 export function containerSpec(job: Job, settings: SpecSettings, context: SpecContext): ContainerSpec {
   if (fullImageName(job.image) === null) throw rejected(`not an image name: ${JSON.stringify(job.image)}`);
   checkLimits(job, settings);
-  if (isHostOrForeignNetwork(settings.network)) {
-    throw rejected(`tasks can't be given the network ${JSON.stringify(settings.network)}: it belongs to others`);
+  if (isHostOrForeignNetwork(context.networkMode)) {
+    throw rejected(`tasks can't be given the network ${JSON.stringify(context.networkMode)}: it belongs to others`);
   }
   const isScript = job.program.kind === 'script';
   const entrypoint = job.program.kind === 'script' ? bootstrapArgv(context.nonce) : argv(job.program.argv);
@@ -124,7 +128,7 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
     AttachStderr: true,
     Tty: false,
     HostConfig: {
-      NetworkMode: settings.network,
+      NetworkMode: context.networkMode,
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges'],
       ReadonlyRootfs: true,
@@ -194,8 +198,9 @@ function checkLimits(job: Job, settings: SpecSettings): void {
   if (job.timeoutMs > settings.timeoutMs) throw tooMuch('time limit in ms', job.timeoutMs, settings.timeoutMs);
 }
 
-function isHostOrForeignNetwork(network: string): boolean {
-  return network === 'host' || network === '' || network.startsWith('container:') || network.startsWith('ns:');
+/** The last look, whatever was checked before: `host`, `container:…`, `ns:…` and what an engine makes of a default. */
+function isHostOrForeignNetwork(mode: string): boolean {
+  return mode !== NO_NETWORK && mode !== 'bridge' && !NETWORK_ID.test(mode);
 }
 
 function argv(given: readonly string[]): string[] {

@@ -32,6 +32,8 @@ import { EngineFacts } from './engine-facts.ts';
 import { findRuns } from './found-runs.ts';
 import { HandOvers } from './hand-overs.ts';
 import { type EnsuredImage, Images, type PresentImage } from './images.ts';
+import { isNetworkAllowed } from './network-list.ts';
+import { Networks } from './networks.ts';
 import { OwnedImages } from './owned-images.ts';
 import { RegistryCredentials } from './registry-credentials.ts';
 import type { RunContext } from './run.ts';
@@ -69,6 +71,7 @@ export class DockerExecutor implements Executor {
   readonly #containers: Containers;
   readonly #owned: OwnedImages;
   readonly #images: Images;
+  readonly #networks: Networks;
   readonly #handOvers: HandOvers;
   readonly #pool: WarmPool;
   readonly #namesInUse = new Set<string>();
@@ -93,6 +96,7 @@ export class DockerExecutor implements Executor {
       random: () => Number.parseInt(options.randomHex(4), 16) / 2 ** 32,
       emit,
     });
+    this.#networks = new Networks(this.#engine);
     this.#handOvers = new HandOvers(options.handOversDir, { clock, emit });
     this.#pool = new WarmPool(
       {
@@ -109,7 +113,11 @@ export class DockerExecutor implements Executor {
   }
 
   async probe(signal?: AbortSignal): Promise<EngineInfo> {
-    return await this.#facts.probe(signal);
+    const { network } = this.#options.settings;
+    const info = await this.#facts.probe(signal);
+    // Without it nothing can be run here, and to wait for it is better than to take tasks from others.
+    if ((await this.#networks.modeOf(network)) === null) throw missingDefaultNetwork(network);
+    return info;
   }
 
   async ensureImage(image: string, signal?: AbortSignal): Promise<EnsuredImage> {
@@ -126,11 +134,11 @@ export class DockerExecutor implements Executor {
       throw new ExecutorError('rejected', `image ${JSON.stringify(job.image)} is not on the operator's list`);
     }
     const looked = job.pinned ? this.#images.byId(job.pinned.id) : this.#images.present(job.image);
-    const [image, engineCpus] = await Promise.all([looked, this.#facts.cpus()]);
+    const [image, engineCpus, networkMode] = await Promise.all([looked, this.#facts.cpus(), this.#networkMode(job)]);
     if (image === null) throw new ExecutorError('image-unavailable', `image ${job.image} is not there`);
     const nonce = randomHex(NONCE_BYTES);
     const ofRun = { name: job.image, digest: job.pinned?.digest ?? image.digest };
-    const spec = this.#specOf(job, nonce, { ...image, digest: ofRun.digest }, engineCpus);
+    const spec = this.#specOf(job, nonce, { ...image, digest: ofRun.digest }, engineCpus, networkMode);
     if (job.program.kind === 'script' && canTravel(job.program.script, taskEnv(job))) {
       const warm = this.#pool.take({ spec, image: { id: image.id, name: job.image } });
       const run = warm && (await this.#handOver(warm, job, job.program.script, ofRun));
@@ -211,16 +219,31 @@ export class DockerExecutor implements Executor {
       const key = { taskId: taskId('none'), nodeId, incarnation: 'none', epoch: 0 };
       const program = { kind: 'script', script: '' } as const;
       const job = { key, attempt: 0, image: name, program, env: {}, cpus, memoryBytes, timeoutMs };
-      const spec = this.#specOf(job, '', image, await this.#facts.cpus());
+      const spec = this.#specOf(job, '', image, await this.#facts.cpus(), await this.#networkMode(job));
       return { spec, image: { id: image.id, name } };
     }
     return null;
   }
 
-  #specOf(job: Job, nonce: string, image: PresentImage, engineCpus: number | null): ContainerSpec {
+  /** @throws ExecutorError of kind `rejected` for a network that is not allowed, or that the task asks for in vain. */
+  async #networkMode(job: Job): Promise<string> {
+    const { settings } = this.#options;
+    const network = job.network ?? settings.network;
+    if (!isNetworkAllowed(network, settings)) {
+      throw new ExecutorError('rejected', `network ${JSON.stringify(network)} is not on the operator's list`);
+    }
+    const mode = await this.#networks.modeOf(network);
+    if (mode !== null) return mode;
+    if (network === settings.network) throw missingDefaultNetwork(network);
+    // No trouble of the engine's: that would stop all other tasks too, and waiting makes no network.
+    const remedy = 'let the operator create it, or require a label of nodes that have it';
+    throw new ExecutorError('rejected', `network: ${JSON.stringify(network)} does not exist on this node; ${remedy}`);
+  }
+
+  #specOf(job: Job, nonce: string, image: PresentImage, engineCpus: number | null, networkMode: string): ContainerSpec {
     const { gridId, maxOutputBytes, settings } = this.#options;
     const ofImage = { imageId: image.id, imageDigest: image.digest, imageVolumes: image.volumes };
-    return containerSpec(job, settings, { gridId, nonce, maxOutputBytes, engineCpus, ...ofImage });
+    return containerSpec(job, settings, { gridId, nonce, maxOutputBytes, engineCpus, networkMode, ...ofImage });
   }
 
   /** @param container of which only the name is known before it is made. */
@@ -245,4 +268,9 @@ export class DockerExecutor implements Executor {
     const found = await this.#images.inspect(id).catch(() => null);
     return { name, digest: found?.digest ?? id };
   }
+}
+
+function missingDefaultNetwork(network: string): ExecutorError {
+  const remedy = 'create it with docker network create, or set DOCKER_NETWORK to one that is there';
+  return new ExecutorError('engine-unavailable', `the engine has no network ${JSON.stringify(network)}: ${remedy}`);
 }

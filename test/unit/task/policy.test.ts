@@ -5,6 +5,7 @@ import type { TaskSpec } from '../../../src/task/spec.ts';
 
 const policy = {
   allowsImage: (name: string) => name === 'alpine:3',
+  allowsNetwork: (name: string) => name === 'builds',
   maxCpus: 1,
   maxMemoryBytes: 512 * 1024 ** 2,
   maxTimeoutMs: 3_600_000,
@@ -15,6 +16,7 @@ const plain: TaskSpec = {
   timeoutMs: 60_000,
   image: null,
   env: {},
+  network: null,
   cpus: null,
   memoryBytes: null,
   priority: 'medium',

@@ -23,6 +23,7 @@ describe('a good task file', () => {
         timeoutMs: 60_000,
         image: null,
         env: {},
+        network: null,
         cpus: null,
         memoryBytes: null,
         priority: 'medium',

@@ -27,7 +27,6 @@ const SETTINGS = {
   memoryBytes: 512 * MIB,
   timeoutMs: 60_000,
   pidsLimit: 128,
-  network: 'none',
   runtime: null as string | null,
   workDirBytes: 32 * MIB,
 };
@@ -39,6 +38,7 @@ const CONTEXT: SpecContext = {
   imageId: IMAGE_ID,
   imageDigest: DIGEST,
   imageVolumes: [],
+  networkMode: 'none',
 };
 
 function build(job: Partial<Job> = {}, settings: Partial<typeof SETTINGS> = {}, context: Partial<SpecContext> = {}) {
@@ -196,8 +196,17 @@ describe('containerSpec', () => {
     expect(error.message).toMatch(message);
   });
 
-  it.each(['host', 'container:abc', 'ns:/proc/1/ns/net', ''])('rejects the network %j', (network) => {
-    expect(rejection(() => build({}, { network })).kind).toBe('rejected');
+  it.each([
+    'host',
+    'default',
+    'container:abc',
+    'container:0123456789ab',
+    'ns:/proc/1/ns/net',
+    '',
+    'by-name',
+    'slirp4netns',
+  ])('rejects the network mode %j', (networkMode) => {
+    expect(rejection(() => build({}, {}, { networkMode })).kind).toBe('rejected');
   });
 
   it('rejects an image with more volumes than can be covered', () => {
@@ -244,7 +253,7 @@ describe('a container that is made before its task is known', () => {
   it.each<[string, ContainerSpec]>([
     ['memory', script({ memoryBytes: 64 * MIB })],
     ['processors', script({ cpus: 1 })],
-    ['network', build({ program: { kind: 'script', script: '' } }, { network: 'other' })],
+    ['network', build({ program: { kind: 'script', script: '' } }, {}, { networkMode: 'a'.repeat(64) })],
     ['runtime', build({ program: { kind: 'script', script: '' } }, { runtime: 'runsc' })],
     ['size of the work directory', build({ program: { kind: 'script', script: '' } }, { workDirBytes: MIB })],
     ['size of the log', build({ program: { kind: 'script', script: '' } }, {}, { maxOutputBytes: 9 * MIB })],
