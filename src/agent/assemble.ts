@@ -26,6 +26,7 @@ import { SpecCache } from '../ledger/spec-cache.ts';
 import { StateWriter } from '../ledger/state-writer.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock, RandomHex } from '../runtime.ts';
+import { SecretKeeper } from '../secrets/keeper.ts';
 import { Agent } from './agent.ts';
 import { CountedRepository } from './counted-repository.ts';
 import { Cycle } from './cycle.ts';
@@ -67,6 +68,8 @@ export interface AssembleOptions {
   version: string;
   description: Record<string, unknown>;
   untilIdle: boolean;
+  /** Told of secrets that become known while the worker runs, so that the log can mask them. */
+  learnSecret?: (secret: string) => void;
 }
 
 export interface Worker {
@@ -182,6 +185,12 @@ export function assemble(options: AssembleOptions): Worker {
       maxMemoryBytes: settings.docker.memoryBytes,
       maxTimeoutMs: settings.docker.timeoutMs,
     },
+    secrets: new SecretKeeper({
+      directory: settings.secretsDir,
+      policyFile: settings.secretsPolicyFile,
+      emit,
+      onSecret: options.learnSecret ?? (() => {}),
+    }),
     defaults: settings.docker,
     maxTakeovers: settings.maxTakeovers,
     takeQuota: async () => {

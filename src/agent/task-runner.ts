@@ -12,12 +12,14 @@ import { StateFileError } from '../host/state-file.ts';
 import type { ClaimBook, HeldClaim } from '../ledger/claims.ts';
 import type { Emit } from '../observe/events.ts';
 import { type Clock, isoTime } from '../runtime.ts';
+import type { SecretKeeper } from '../secrets/keeper.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import { checkAgainstPolicy, type TaskPolicy } from '../task/policy.ts';
 import type { TaskResult } from '../task/result.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import { type TaskFacts, unstartedResult } from '../task/unstarted.ts';
-import { judge, runResult } from './result-maker.ts';
+import { judge, runResult, withheld } from './result-maker.ts';
+import { signerOf } from './signer-of.ts';
 
 /** Delays of further tries after an exit code ≠ 0: doubled each time, bounded. */
 const RETRY_BASE_MS = 2_000;
@@ -42,6 +44,7 @@ export interface TaskRunnerParts {
   executor: Executor;
   book: ClaimBook;
   policy: TaskPolicy;
+  secrets: Pick<SecretKeeper, 'grant'>;
   defaults: RunDefaults;
   maxTakeovers: number;
   /** Asks the hourly quota for one start; false: none is left. Durable before it answers. */
@@ -71,6 +74,8 @@ interface Active {
   abandoned: boolean;
   /** Monotonic. */
   startedMs: number;
+  /** What would have to be masked in its output is not known. */
+  withholdsOutput: boolean;
   /** Nothing of it runs any more, and its result cannot be lost: another task may have its slot. */
   slotFree: boolean;
 }
@@ -141,6 +146,8 @@ export class TaskRunner {
   resume(claim: HeldClaim, found: FoundRun): void {
     this.#track(claim, async (active) => {
       active.counted = true;
+      // Nothing of its secrets outlived the worker that gave them, and by now there may be others under their names.
+      active.withholdsOutput = claim.spec.secrets.length > 0;
       const run = found.resume({
         timeoutMs: claim.spec.timeoutMs,
         image: claim.spec.image ?? this.#parts.defaults.image,
@@ -185,6 +192,7 @@ export class TaskRunner {
       preparing: new AbortController(),
       abandoned: false,
       startedMs: this.#parts.clock.monotonicMs(),
+      withholdsOutput: false,
       slotFree: false,
     };
     this.#active.set(claim.taskId, active);
@@ -215,6 +223,12 @@ export class TaskRunner {
       return this.#finishUnstarted(active, 'image-unavailable', failure.message, { name: wanted, digest: null });
     }
     if (active.stopReason) return this.#leave(active, false);
+    const { requires } = claim.spec;
+    const grant = await this.#parts.secrets.grant(claim.taskId, claim.spec.secrets, {
+      signer: signerOf(claim),
+      requires,
+    });
+    if (!grant.ok) return this.#reject(active, [grant.message]);
     if (!(await this.#parts.takeQuota())) {
       return this.#putBack(active, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false });
     }
@@ -232,6 +246,7 @@ export class TaskRunner {
       program: claim.spec.program,
       env: claim.spec.env,
       ...(claim.spec.network === null ? {} : { network: claim.spec.network }),
+      ...(grant.secrets.length === 0 ? {} : { secrets: grant.secrets }),
       cpus: claim.spec.cpus ?? defaults.cpus,
       memoryBytes: this.#memoryOf(claim),
       timeoutMs: claim.spec.timeoutMs,
@@ -273,7 +288,7 @@ export class TaskRunner {
         image: { ...end.image, digest: end.image.digest ?? image.digest },
       };
     }
-    await this.#conclude(active, run, end);
+    await this.#conclude(active, run, active.withholdsOutput ? withheld(end) : end);
   }
 
   async #conclude(active: Active, run: Run, end: RunEnd): Promise<void> {

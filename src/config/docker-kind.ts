@@ -27,7 +27,8 @@ export function imagePattern(): ValueKind<string> {
   return {
     ...kind,
     parse(value, machine) {
-      const fits = value.includes('*') || IMAGE.test(value) || DIGEST_ALONE.test(value);
+      const isName = IMAGE.test(value) && !value.startsWith('sha256:');
+      const fits = value.includes('*') || isName || DIGEST_ALONE.test(value);
       return fits ? kind.parse(value, machine) : bad(`must be ${kind.expects}`);
     },
   };

@@ -221,6 +221,8 @@ function toSettings(values: Values): Settings {
     maxMemoryPercent: values.MAX_MEMORY_PERCENT,
     maxDiskPercent: values.MAX_DISK_PERCENT,
     healthCheckEvery: values.HEALTH_CHECK_EVERY,
+    secretsDir: values.SECRETS_DIR,
+    secretsPolicyFile: values.SECRETS_POLICY_FILE,
     maxTaskBytes: values.MAX_TASK_BYTES,
     maxOutputBytes: values.MAX_OUTPUT_BYTES,
     maxTakeovers: values.MAX_TAKEOVERS,

@@ -10,6 +10,7 @@ import { nodeIdFromHost, nodeIdKind } from './node-name.ts';
 import { type Basis, computedSetting, type Option, optionalSetting, requiredSetting, setting } from './option.ts';
 import { PROFILE_NAMES } from './profiles.ts';
 import { repoUrl } from './repo-url.ts';
+import { secretsDirectory, secretsPolicyFile } from './secret-kinds.ts';
 import { byteSize, decimalNumber, listOf, oneOf, percent, seconds, text, truth, wholeNumber } from './value-kind.ts';
 
 const KIB = 1024;
@@ -467,6 +468,19 @@ export const OPTIONS = {
     description: 'The wait before the second try. Each later wait is twice the one before, up to five minutes.',
   }),
 
+  SECRETS_DIR: optionalSetting({
+    group: 'admission',
+    kind: secretsDirectory(),
+    example: '/etc/dgrid/secrets',
+    description:
+      'A directory with one file for each secret that tasks may ask for by name, for the worker’s user alone. Read at each use. See docs/secrets.md.',
+  }),
+  SECRETS_POLICY_FILE: optionalSetting({
+    group: 'admission',
+    kind: secretsPolicyFile(),
+    example: '/etc/dgrid/secrets.json',
+    description: 'A file that says which tasks may have which of them. Unset: nobody gets any.',
+  }),
   ENABLE_TASK_SIGNING: setting('false', {
     group: 'admission',
     kind: truth(),

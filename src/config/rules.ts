@@ -80,6 +80,13 @@ export const RULES: readonly Rule[] = [
       dirname(DGRID_REPO_PATH) === DGRID_REPO_PATH ? 'must not be the root directory' : null,
   },
   {
+    names: ['SECRETS_POLICY_FILE', 'SECRETS_DIR'],
+    check: ({ SECRETS_POLICY_FILE, SECRETS_DIR }) =>
+      SECRETS_POLICY_FILE === null || SECRETS_DIR !== null
+        ? null
+        : 'says who may have secrets, and there are none: set SECRETS_DIR to the directory with them, or unset this',
+  },
+  {
     names: ['ENABLE_TASK_SIGNING'],
     check: ({ ENABLE_TASK_SIGNING }) =>
       ENABLE_TASK_SIGNING

@@ -91,6 +91,10 @@ export interface Settings {
   maxDiskPercent: number;
   /** In polling cycles. */
   healthCheckEvery: number;
+  /** One file for each secret that tasks may be given. null: there are none. */
+  secretsDir: string | null;
+  /** Who may have which. null: nobody. */
+  secretsPolicyFile: string | null;
   maxTaskBytes: number;
   maxOutputBytes: number;
   /** How often a task may be taken over from nodes that died with it before it is given up as `lost`. */

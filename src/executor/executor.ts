@@ -6,6 +6,7 @@
  * that a worker which dies in between finds the container again through `adopt`.
  */
 import type { NodeId, TaskId } from '../task/id.ts';
+import type { Secret } from '../secrets/secret.ts';
 import type { CapturedOutput } from '../task/result.ts';
 
 /** What identifies one execution. Written as labels on the container. */
@@ -28,6 +29,8 @@ export interface Job {
   env: Readonly<Record<string, string>>;
   /** By name; left out: the operator's. */
   network?: string;
+  /** For a script: files in memory, in the directory that DGRID_SECRETS_DIR names, and masked in what it prints. */
+  secrets?: readonly Secret[];
   cpus: number;
   memoryBytes: number;
   timeoutMs: number;
@@ -52,6 +55,8 @@ export interface RunEnd {
   stderr: CapturedOutput;
   /** The engine was away when the task ended, so what it wrote last may be missing. */
   outputIsCut?: true;
+  /** It is left out, because secrets in it could not be masked. */
+  outputIsWithheld?: true;
   startedAtMs: number | null;
   finishedAtMs: number;
   timingsMs: { pull: number | null; start: number | null; run: number | null; collect: number | null };

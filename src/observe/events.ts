@@ -62,6 +62,8 @@ export const EVENTS = {
   'task.cancelled': { level: 'info', message: 'Task cancelled' },
   'task.withdrawn': { level: 'info', message: 'Task withdrawn, its file left the queue' },
   'task.rejected': { level: 'warn', message: 'Task not run' },
+  'secret.granted': { level: 'info', message: 'Secrets granted to a task' },
+  'secret.refused': { level: 'warn', message: 'Secrets refused to a task' },
   'task.engine-failed': { level: 'error', message: 'Engine failed while running a task' },
   'task.newer-format': { level: 'warn', message: 'Task state has a newer format, leaving it alone' },
   'task.unreadable-state': { level: 'warn', message: 'Task state cannot be read, leaving it alone' },

@@ -24,6 +24,9 @@ export function checkAgainstPolicy(spec: TaskSpec, policy: TaskPolicy): string[]
       `network: ${quote(spec.network)} is not on the operator's list (ALLOWED_NETWORKS); use one that is, or leave network out`,
     );
   }
+  if (spec.secrets.length > 0 && spec.program.kind === 'command') {
+    problems.push('secrets: can be handed to a script only; write the command as a script, or leave secrets out');
+  }
   const caps = [
     { field: 'cpus', value: spec.cpus, cap: policy.maxCpus, setting: 'DOCKER_CPUS', show: String },
     {

@@ -28,6 +28,8 @@ export interface TaskSpec {
   retries: number;
   /** Labels that a node must have to run it. */
   requires: readonly string[];
+  /** Names of the operator's secrets that it asks for. */
+  secrets: readonly string[];
 }
 
 export interface TaskLimits {
@@ -47,6 +49,7 @@ export const LONGEST_TIMEOUT_SECONDS = 2_147_483;
 export const MAX_RETRIES = 10;
 export const MAX_ENV_NAMES = 128;
 export const MAX_REQUIRED_LABELS = 32;
+export const MAX_SECRETS = 16;
 export const MAX_COMMAND_ARGUMENTS = 1024;
 export const LABEL_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._/:=-]{0,62}$/;
 
@@ -59,6 +62,7 @@ const MIN_MEMORY_BYTES = 6 * 1024 ** 2;
 const MIN_CPUS = 0.01;
 const ENV_NAME_PATTERN = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const RESERVED_ENV_PREFIX = 'DGRID_';
+const SECRET_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const NETWORK_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 const IMAGE_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}$/;
 
@@ -85,6 +89,7 @@ const cpusText = must(`must be a number of CPUs from ${MIN_CPUS}, such as 0.5`);
 const imageText = must('must be an image reference, such as "alpine:3.20"');
 const networkText = must('must be the name of a network, such as "none" or "builds"');
 const memoryText = must('must be a size from 6m, such as "256m" or "1g" (a bare number counts bytes)');
+const secretText = must('must be the name of a secret: at most 63 letters, figures and ". _ -"');
 const labelText = must('must be a label of at most 63 letters, figures and ". _ / : = -"');
 
 const taskSchema = z
@@ -158,6 +163,12 @@ const taskSchema = z
         .max(MAX_REQUIRED_LABELS, { error: `must have at most ${MAX_REQUIRED_LABELS} labels` })
         .optional()
         .describe('Labels that the node must have.'),
+      secrets: z
+        .array(z.string(secretText).regex(SECRET_PATTERN, secretText), must('must be an array of names of secrets'))
+        .max(MAX_SECRETS, { error: `must have at most ${MAX_SECRETS} names` })
+        .refine((names) => new Set(names).size === names.length, { error: 'must not have a name twice' })
+        .optional()
+        .describe("Names of the operator's secrets, which a script finds as files in $DGRID_SECRETS_DIR."),
     },
     must('must be a JSON object'),
   )
@@ -251,5 +262,6 @@ function specOf(file: TaskFile, taskId: TaskId, limits: TaskLimits): TaskSpec {
     priority: file.priority ?? 'medium',
     retries: file.retries ?? 0,
     requires: file.requires ?? [],
+    secrets: file.secrets ?? [],
   };
 }

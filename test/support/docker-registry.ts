@@ -39,7 +39,11 @@ export interface Asked {
   cut: boolean;
 }
 
-type Answer = { status: number; body?: string } | 'hang' | 'cut' | null;
+/** `hang`: none at all; `stall`: of a layer only the beginning. */
+type Answer = { status: number; body?: string } | 'hang' | 'stall' | 'cut' | null;
+
+/** What is longer is a layer, what is shorter describes an image. */
+const MIN_LAYER_BYTES = 100_000;
 
 export class DockerRegistry {
   readonly asked: Asked[] = [];
@@ -155,14 +159,21 @@ export class DockerRegistry {
       request.socket.destroy();
       return;
     }
-    if (own !== null) {
+    if (own !== null && own !== 'stall') {
       response.statusCode = own.status;
       response.end(own.body);
       return;
     }
     const onward = httpRequest(`${this.#origin}${path}`, { method, headers: request.headers }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
+      if (own !== 'stall' || Number(answer.headers['content-length']) < MIN_LAYER_BYTES) {
+        answer.pipe(response);
+        return;
+      }
+      answer.once('data', (chunk: Buffer) => {
+        answer.destroy();
+        response.write(chunk.subarray(0, 1000));
+      });
     });
     onward.on('error', () => response.destroy());
     request.pipe(onward);

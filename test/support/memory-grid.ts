@@ -90,6 +90,8 @@ export function testSettings(stateDir: string, name: string, overrides: Partial<
     maxMemoryPercent: 100,
     maxDiskPercent: 100,
     healthCheckEvery: 1_000,
+    secretsDir: null,
+    secretsPolicyFile: null,
     maxTaskBytes: 256 * 1024,
     maxOutputBytes: 1024 ** 2,
     maxTakeovers: 3,

@@ -111,6 +111,8 @@ const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = 
     calls: { mkdir: 1, rename: 1, writeFile: 1 },
     why: 'an image that is forgotten stays on the disk, which is the harmless mistake',
   },
+  'secrets/store.ts': { calls: { open: 1 }, why: 'reads' },
+  'secrets/store-check.ts': { calls: { openSync: 1 }, why: 'reads' },
   'doctor/machine.ts': { calls: { mkdir: 1, rm: 1, writeStateFile: 1 }, why: 'a probe that nobody reads' },
   'doctor/probe-refs.ts': { calls: { swapRefs: 2 }, why: 'refs of its own, which the next doctor removes' },
   'doctor/swaps.ts': { calls: { swapRefs: 2 }, why: 'a branch that cannot come into being' },

@@ -6,7 +6,7 @@
 import type { DockerSettings } from '../../config/settings.ts';
 import type { NodeId } from '../../task/id.ts';
 import { ExecutorError, type Job } from '../executor.ts';
-import { bootstrapArgv, WORK_DIR } from './bootstrap.ts';
+import { bootstrapArgv, SECRETS_DIR, WORK_DIR } from './bootstrap.ts';
 import { fullImageName } from './image-name.ts';
 import { NO_NETWORK } from './network-list.ts';
 import { writeLabels, writeWarmLabels } from './labels.ts';
@@ -25,6 +25,9 @@ const LOG_BYTES_PER_OUTPUT_BYTE = 8;
 const MIN_LOG_FILE_BYTES = 4 * MIB;
 const LOG_FILES = 2;
 const MAX_IMAGE_VOLUMES = 16;
+/** For what one task's secrets may come to at most, each in whole pages. */
+const SECRETS_DIR_BYTES = 256 * 1024;
+const SECRETS_MOUNT = `rw,noexec,nosuid,nodev,size=${SECRETS_DIR_BYTES},mode=0700,uid=${TASK_USER},gid=${TASK_USER}`;
 /** The kernel's bounds on what a program can be started with: each string, and (on the safe side) all together. */
 const MAX_STRING_BYTES = 128 * 1024 - 1;
 const MAX_STRINGS_BYTES = MIB;
@@ -98,6 +101,8 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
     throw rejected(`tasks can't be given the network ${JSON.stringify(context.networkMode)}: it belongs to others`);
   }
   const isScript = job.program.kind === 'script';
+  // They come with the script, over standard input. There is no way that leaves no trace for a program alone.
+  if (!isScript && job.secrets?.length) throw rejected('secrets can be handed to a script only, not to a command');
   const entrypoint = job.program.kind === 'script' ? bootstrapArgv(context.nonce) : argv(job.program.argv);
   const env = entries({ ...BASE_ENV, ...taskEnv(job) });
   checkSizes([...entrypoint, ...env]);
@@ -132,7 +137,11 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges'],
       ReadonlyRootfs: true,
-      Tmpfs: tmpfs(workDirBytes, context.imageVolumes),
+      Tmpfs: {
+        ...tmpfs(workDirBytes, context.imageVolumes),
+        // Always, so that containers which wait for a script fit any.
+        ...(isScript ? { [SECRETS_DIR]: SECRETS_MOUNT } : {}),
+      },
       IpcMode: 'private',
       CgroupnsMode: 'private',
       ShmSize: Math.min(SHM_BYTES, workDirBytes),
@@ -228,6 +237,7 @@ export function taskEnv(job: Job): Record<string, string> {
     ['DGRID_TASK_ID', job.key.taskId],
     ['DGRID_ATTEMPT', String(job.attempt)],
     ['DGRID_NODE_ID', job.key.nodeId],
+    ...(job.secrets?.length ? [['DGRID_SECRETS_DIR', SECRETS_DIR]] : []),
   ]);
 }
 

@@ -7,7 +7,7 @@ import type { Clock } from '../../runtime.ts';
 import { DeadlineError, withDeadline } from './deadline.ts';
 import type { Credential } from './docker-config.ts';
 
-export const HELPER_LIMIT_MS = 10_000;
+const HELPER_LIMIT_MS = 10_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
 /** The helper's way to say that it knows of none. */
 const NOT_FOUND = /credentials not found|no credentials/i;
@@ -26,11 +26,10 @@ export async function askHelper(
   serverAddress: string,
   clock: Clock,
   signal: AbortSignal,
-  limitMs = HELPER_LIMIT_MS,
 ): Promise<Credential | null> {
   const program = `docker-credential-${helper}`;
   try {
-    const { exitCode, answer } = await withDeadline(clock, limitMs, [signal], (ending) =>
+    const { exitCode, answer } = await withDeadline(clock, HELPER_LIMIT_MS, [signal], (ending) =>
       run(program, `${serverAddress}\n`, ending),
     );
     if (exitCode === 0) return readAnswer(program, answer);
@@ -40,7 +39,7 @@ export async function askHelper(
     signal.throwIfAborted();
     if (cause instanceof CredentialHelperError) throw cause;
     if (cause instanceof DeadlineError) {
-      throw new CredentialHelperError(`${program} did not answer within ${limitMs} ms`);
+      throw new CredentialHelperError(`${program} did not answer within ${HELPER_LIMIT_MS} ms`);
     }
     const { code } = cause as NodeJS.ErrnoException;
     throw new CredentialHelperError(

@@ -7,6 +7,8 @@
 import type { DockerSettings } from '../../config/settings.ts';
 import type { Emit } from '../../observe/events.ts';
 import type { Clock, RandomHex } from '../../runtime.ts';
+import { essence } from '../../secrets/secret.ts';
+import { MaskTable } from '../../secrets/stream-mask.ts';
 import { type NodeId, taskId } from '../../task/id.ts';
 import {
   type CleanReport,
@@ -139,15 +141,16 @@ export class DockerExecutor implements Executor {
     const nonce = randomHex(NONCE_BYTES);
     const ofRun = { name: job.image, digest: job.pinned?.digest ?? image.digest };
     const spec = this.#specOf(job, nonce, { ...image, digest: ofRun.digest }, engineCpus, networkMode);
-    if (job.program.kind === 'script' && canTravel(job.program.script, taskEnv(job))) {
+    const told = { image: ofRun, mask: maskFor(job) };
+    if (job.program.kind === 'script' && canTravel(job.program.script, taskEnv(job), job.secrets)) {
       const warm = this.#pool.take({ spec, image: { id: image.id, name: job.image } });
-      const run = warm && (await this.#handOver(warm, job, job.program.script, ofRun));
+      const run = warm && (await this.#handOver(warm, job, job.program.script, told));
       if (run) return run;
     }
     const name = `dgrid-${job.key.taskId}-${job.key.epoch}-${randomHex(NAME_SUFFIX_BYTES)}`;
     const context = this.#contextFor({ name });
     try {
-      return await startRun({ job, name, nonce, spec, image: ofRun }, context);
+      return await startRun({ job, name, nonce, spec, ...told }, context);
     } catch (error) {
       context.onRemoved(); // whatever is left of it is a leftover now
       throw error;
@@ -198,10 +201,15 @@ export class DockerExecutor implements Executor {
   }
 
   /** @returns null when it could not be: the task needs a container of its own then. */
-  async #handOver(warm: WarmContainer, job: Job, script: string, image: RunEnd['image']): Promise<Run | null> {
+  async #handOver(
+    warm: WarmContainer,
+    job: Job,
+    script: string,
+    told: { image: RunEnd['image']; mask: MaskTable | null },
+  ): Promise<Run | null> {
     const { emit, gridId } = this.#options;
     try {
-      return await warm.handOver(job, script, image, gridId, this.#handOvers);
+      return await warm.handOver(job, script, told, gridId, this.#handOvers);
     } catch (error) {
       this.#pool.discard(warm);
       emit('pool.failed', { container: warm.name, task: job.key.taskId, err: error });
@@ -268,6 +276,10 @@ export class DockerExecutor implements Executor {
     const found = await this.#images.inspect(id).catch(() => null);
     return { name, digest: found?.digest ?? id };
   }
+}
+
+function maskFor({ secrets = [] }: Job): MaskTable | null {
+  return secrets.length === 0 ? null : new MaskTable(secrets.map(({ bytes }) => essence(bytes)));
 }
 
 function missingDefaultNetwork(network: string): ExecutorError {

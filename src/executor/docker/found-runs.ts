@@ -52,6 +52,8 @@ export async function findRuns(nodeId: NodeId, run: RunContext, finder: FinderCo
             program: labels.program,
             nonce: labels.nonce,
             image: { name: labels.image?.name ?? job.image, digest: image.digest },
+            // Of secrets nothing outlives a worker: whoever takes the run up has to see to that.
+            mask: null,
             timeoutMs: job.timeoutMs,
             remainingMs: Math.max(0, job.timeoutMs - ranMs),
             output: null,

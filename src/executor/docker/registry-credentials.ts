@@ -31,8 +31,6 @@ export interface CredentialParts {
   emit: Emit;
   /** Told of each secret before it is used, so that the log can mask it. */
   onSecret: (secret: string) => void;
-  /** For each call of a helper; left out: the usual limit. */
-  helperLimitMs?: number;
 }
 
 export class RegistryCredentials {
@@ -65,8 +63,7 @@ export class RegistryCredentials {
   async #fromHelper(config: DockerConfig, host: string, signal: AbortSignal): Promise<Credential | null> {
     const helper = entryFor(config.helpers, host) ?? config.store;
     if (helper === null) return null;
-    const { clock, helperLimitMs } = this.#parts;
-    return await askHelper(helper, serverAddress(host), clock, signal, helperLimitMs);
+    return await askHelper(helper, serverAddress(host), this.#parts.clock, signal);
   }
 
   /** @returns null when there is no such file. @throws DockerConfigError, or the file system's error */

@@ -22,7 +22,23 @@ const plain: TaskSpec = {
   priority: 'medium',
   retries: 0,
   requires: [],
+  secrets: [],
 };
+
+it('gives secrets to scripts only', () => {
+  const asking = { ...plain, secrets: ['key'] };
+  expect(checkAgainstPolicy(asking, policy)).toEqual([]);
+  expect(checkAgainstPolicy({ ...asking, program: { kind: 'command', argv: ['true'] } }, policy)).toEqual([
+    'secrets: can be handed to a script only; write the command as a script, or leave secrets out',
+  ]);
+});
+
+it('gives no network that is not on the list', () => {
+  expect(checkAgainstPolicy({ ...plain, network: 'builds' }, policy)).toEqual([]);
+  expect(checkAgainstPolicy({ ...plain, network: 'host' }, policy)).toEqual([
+    'network: "host" is not on the operator\'s list (ALLOWED_NETWORKS); use one that is, or leave network out',
+  ]);
+});
 
 it('lets the defaults and everything up to the caps pass', () => {
   expect(checkAgainstPolicy(plain, policy)).toEqual([]);

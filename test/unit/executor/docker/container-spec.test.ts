@@ -118,6 +118,7 @@ describe('containerSpec', () => {
     const command = build();
     expect(script).toEqual({
       ...command,
+      HostConfig: { ...command.HostConfig, Tmpfs: script.HostConfig.Tmpfs },
       Entrypoint: script.Entrypoint,
       WorkingDir: '/',
       Labels: { ...command.Labels, 'io.dgrid.program': 'script' },
@@ -215,6 +216,28 @@ describe('containerSpec', () => {
   });
 });
 
+describe('secrets of a task', () => {
+  const secrets = [{ name: 'key', bytes: Buffer.from('canary-0123456789') }];
+  const script = { kind: 'script' as const, script: 'true' };
+
+  it('reach nothing of the request: only the place where they will be is named', () => {
+    const [without, with_] = [build({ program: script }), build({ program: script, secrets })];
+    expect(with_).toEqual({ ...without, Env: [...without.Env, 'DGRID_SECRETS_DIR=/dgrid-secrets'] });
+    expect(with_.HostConfig.Tmpfs['/dgrid-secrets']).toBe(
+      'rw,noexec,nosuid,nodev,size=262144,mode=0700,uid=65534,gid=65534',
+    );
+    expect(JSON.stringify(with_)).not.toContain('canary');
+  });
+
+  it('are refused to a command, which has no way to get them', () => {
+    expect(rejection(() => build({ secrets }))).toMatchObject({
+      kind: 'rejected',
+      message: expect.stringContaining('script'),
+    });
+    expect(build().HostConfig.Tmpfs).not.toHaveProperty('/dgrid-secrets');
+  });
+});
+
 describe('a container that is made before its task is known', () => {
   const ID = `sha256:${'0'.repeat(64)}`;
   const OWNER = { gridId: 'g', nodeId: nodeId('n-1'), nonce: 'ff00ff00ff00ff00' };
@@ -242,12 +265,12 @@ describe('a container that is made before its task is known', () => {
     const other: Partial<Job> = {
       key: { taskId: taskId('t-2'), nodeId: nodeId('n-1'), incarnation: 'other', epoch: 9 },
       attempt: 3,
-      env: { SECRET: 'x' },
+      env: { CANARY: 'x' },
       program: { kind: 'script', script: 'other' },
       timeoutMs: 5,
     };
     expect(warmKey(script(other), ID)).toBe(warmKey(script(), ID));
-    expect(warmKey(script(other), ID)).not.toContain('SECRET');
+    expect(warmKey(script(other), ID)).not.toContain('CANARY');
   });
 
   it.each<[string, ContainerSpec]>([
