@@ -81,7 +81,10 @@ export function withheld(end: RunEnd): RunEnd {
     totalBytes: output.totalBytes,
     truncated: output.truncated || output.totalBytes > 0,
   });
-  return { ...end, stdout: without(end.stdout), stderr: without(end.stderr), outputIsWithheld: true };
+  // Such a message quotes what was written too.
+  const { verdict: told } = end;
+  const verdict = told.kind === 'unstartable' ? { ...told, message: 'its program could not be started' } : told;
+  return { ...end, verdict, stdout: without(end.stdout), stderr: without(end.stderr), outputIsWithheld: true };
 }
 
 /** A file of its own where the record does not say all that was kept: too long, or not text. */
