@@ -9,6 +9,7 @@ import { MIN_WEBHOOK_SECRET_LENGTH } from './config/options.ts';
 import type { Settings } from './config/settings.ts';
 import { isImageAllowed } from './executor/docker/allow-list.ts';
 import { DockerExecutor } from './executor/docker/docker-executor.ts';
+import { isNetworkAllowed } from './executor/docker/network-list.ts';
 import type { Executor } from './executor/executor.ts';
 import { GitError, RETRYABLE, WAITS } from './git/errors.ts';
 import { openRepository } from './git/open-repository.ts';
@@ -49,6 +50,8 @@ export interface WorkerOptions {
   operatorEnv: NodeJS.ProcessEnv;
   /** Aborted when the worker is asked to stop before it has begun. */
   signal: AbortSignal;
+  /** Told of secrets that become known while it runs, so that the log can mask them. */
+  learnSecret?: (secret: string) => void;
   /** In the place of the container engine that the settings name. */
   executor?: Executor;
 }
@@ -60,6 +63,7 @@ export interface WorkerOptions {
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { settings, clock, emit } = options;
   const { nodeId, stateDir } = settings;
+  const learnSecret = options.learnSecret ?? (() => {});
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const lock = await InstanceLock.acquire({ stateDir, nodeId, clock });
   let joined: Worker | null = null;
@@ -80,6 +84,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       openExecutor(settings, {
         clock,
         emit,
+        learnSecret,
         // Until this worker has joined, containers of an earlier run may still be taken up, ended ones too.
         isLive: () => joined === null || joined.agent.state === 'starting',
       });
@@ -109,9 +114,11 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       machine,
       namespace,
       allowsImage: (image) => isImageAllowed(image, settings.docker.allowedImages),
+      allowsNetwork: (network) => isNetworkAllowed(network, settings.docker),
       version: options.version,
       description: { ...(await sensors.describe()) },
       untilIdle: options.untilIdle,
+      learnSecret,
     });
     joined = worker;
     return { worker, done: runUntilStopped(worker, release) };
@@ -147,7 +154,7 @@ async function runUntilStopped(worker: Worker, release: () => Promise<unknown>):
 /** @param parts.isLive runs that must be kept although they ended, beside those of this process. */
 export function openExecutor(
   settings: Settings,
-  parts: { clock: Clock; emit: Emit; isLive?: () => boolean },
+  parts: { clock: Clock; emit: Emit; learnSecret?: (secret: string) => void; isLive?: () => boolean },
 ): DockerExecutor {
   return new DockerExecutor({
     settings: settings.docker,

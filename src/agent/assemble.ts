@@ -27,6 +27,7 @@ import { SpecCache } from '../ledger/spec-cache.ts';
 import { StateWriter } from '../ledger/state-writer.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock, RandomHex } from '../runtime.ts';
+import { SecretKeeper } from '../secrets/keeper.ts';
 import type { TaskId } from '../task/id.ts';
 import { Agent } from './agent.ts';
 import { CountedRepository } from './counted-repository.ts';
@@ -71,9 +72,12 @@ export interface AssembleOptions {
   machine: string;
   namespace: Namespace;
   allowsImage: (image: string) => boolean;
+  allowsNetwork: (network: string) => boolean;
   version: string;
   description: Record<string, unknown>;
   untilIdle: boolean;
+  /** Told of secrets that become known while the worker runs, so that the log can mask them. */
+  learnSecret?: (secret: string) => void;
 }
 
 export interface Worker {
@@ -220,10 +224,17 @@ export function assemble(options: AssembleOptions): Worker {
     book,
     policy: {
       allowsImage: options.allowsImage,
+      allowsNetwork: options.allowsNetwork,
       maxCpus: settings.docker.cpus,
       maxMemoryBytes: settings.docker.memoryBytes,
       maxTimeoutMs: settings.docker.timeoutMs,
     },
+    secrets: new SecretKeeper({
+      directory: settings.secretsDir,
+      policyFile: settings.secretsPolicyFile,
+      emit,
+      onSecret: options.learnSecret ?? (() => {}),
+    }),
     defaults: settings.docker,
     maxTakeovers: settings.maxTakeovers,
     signatures: new SignatureCheck({

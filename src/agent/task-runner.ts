@@ -12,6 +12,7 @@ import { StateFileError } from '../host/state-file.ts';
 import type { ClaimBook, HeldClaim } from '../ledger/claims.ts';
 import type { Emit } from '../observe/events.ts';
 import { type Clock, isoTime } from '../runtime.ts';
+import type { SecretKeeper } from '../secrets/keeper.ts';
 import type { SignResult } from '../signing/result-signer.ts';
 import { SshKeygenError } from '../signing/ssh-keygen.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
@@ -20,7 +21,7 @@ import type { TaskResult } from '../task/result.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import { type TaskFacts, unstartedResult } from '../task/unstarted.ts';
 import type { ImageBreakers } from './image-breakers.ts';
-import { judge, runResult } from './result-maker.ts';
+import { judge, runResult, withheld } from './result-maker.ts';
 import type { SignatureCheck } from './signature-check.ts';
 import { obtainImage } from './task-image.ts';
 
@@ -47,6 +48,7 @@ export interface TaskRunnerParts {
   executor: Executor;
   book: ClaimBook;
   policy: TaskPolicy;
+  secrets: Pick<SecretKeeper, 'grant'>;
   defaults: RunDefaults;
   maxTakeovers: number;
   /** Whether the task's signature allows a start. */
@@ -88,6 +90,8 @@ interface Active {
   startedMs: number;
   /** Who signed its file; null: nobody was asked for. */
   signer: string | null;
+  /** What would have to be masked in its output is not known. */
+  withholdsOutput: boolean;
   /** Nothing of it runs any more, and its result cannot be lost: another task may have its slot. */
   slotFree: boolean;
 }
@@ -163,6 +167,8 @@ export class TaskRunner {
   resume(claim: HeldClaim, found: FoundRun): void {
     this.#track(claim, async (active) => {
       active.counted = true;
+      // Nothing of its secrets outlived the worker that gave them, and by now there may be others under their names.
+      active.withholdsOutput = claim.spec.secrets.length > 0;
       const run = found.resume({
         timeoutMs: claim.spec.timeoutMs,
         image: claim.spec.image ?? this.#parts.defaults.image,
@@ -208,6 +214,7 @@ export class TaskRunner {
       abandoned: false,
       startedMs: this.#parts.clock.monotonicMs(),
       signer: null,
+      withholdsOutput: false,
       slotFree: false,
     };
     this.#active.set(claim.taskId, active);
@@ -224,16 +231,10 @@ export class TaskRunner {
     const { claim } = active;
     const { executor, defaults, policy } = this.#parts;
     const authority = await this.#parts.signatures.check(claim);
-    if (!authority.ok) {
-      this.#parts.emit('task.rejected', { task: claim.taskId, reason: 'rejected', problem: authority.problem });
-      return this.#finishUnstarted(active, 'rejected', authority.problem);
-    }
+    if (!authority.ok) return this.#reject(active, [authority.problem]);
     active.signer = authority.signer;
     const problems = checkAgainstPolicy(claim.spec, policy);
-    if (problems.length > 0) {
-      this.#parts.emit('task.rejected', { task: claim.taskId, reason: 'rejected', problems });
-      return this.#finishUnstarted(active, 'rejected', problems.join('; '));
-    }
+    if (problems.length > 0) return this.#reject(active, problems);
     const wanted = claim.spec.image ?? defaults.image;
     const had = await obtainImage(
       this.#parts,
@@ -249,6 +250,12 @@ export class TaskRunner {
     }
     const { image } = had;
     if (active.stopReason) return this.#leave(active, false);
+    const { requires } = claim.spec;
+    const grant = await this.#parts.secrets.grant(claim.taskId, claim.spec.secrets, {
+      signer: active.signer,
+      requires,
+    });
+    if (!grant.ok) return this.#reject(active, [grant.message]);
     if (!(await this.#parts.takeQuota())) {
       return this.#putBack(active, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false });
     }
@@ -262,8 +269,11 @@ export class TaskRunner {
       },
       attempt: claim.state.attempt,
       image: image.name,
+      ...(image.id === null ? {} : { pinned: { id: image.id, digest: image.digest } }),
       program: claim.spec.program,
       env: claim.spec.env,
+      ...(claim.spec.network === null ? {} : { network: claim.spec.network }),
+      ...(grant.secrets.length === 0 ? {} : { secrets: grant.secrets }),
       cpus: claim.spec.cpus ?? defaults.cpus,
       memoryBytes: this.#memoryOf(claim),
       timeoutMs: claim.spec.timeoutMs,
@@ -273,6 +283,12 @@ export class TaskRunner {
     const { attempt, epoch, incarnation } = claim.state;
     this.#parts.emit('task.started', { task: claim.taskId, attempt, epoch, incarnation, image: image.name });
     await this.#follow(active, run, { digest: image.digest, pullMs: image.pullMs });
+  }
+
+  /** The operator, or the engine, does not give the task what it asks for: another try would end the same way. */
+  async #reject(active: Active, problems: readonly string[]): Promise<void> {
+    this.#parts.emit('task.rejected', { task: active.claim.taskId, reason: 'rejected', problems });
+    return this.#finishUnstarted(active, 'rejected', problems.join('; '));
   }
 
   async #follow(active: Active, run: Run, image?: { digest: string | null; pullMs: number }): Promise<void> {
@@ -293,7 +309,7 @@ export class TaskRunner {
         image: { ...end.image, digest: end.image.digest ?? image.digest },
       };
     }
-    await this.#conclude(active, run, end);
+    await this.#conclude(active, run, active.withholdsOutput ? withheld(end) : end);
   }
 
   async #conclude(active: Active, run: Run, end: RunEnd): Promise<void> {
@@ -435,11 +451,7 @@ export class TaskRunner {
     if (error instanceof SshKeygenError) this.#parts.onSigningTrouble(error);
     if (error instanceof StateFileError) this.#parts.onStateTrouble(error);
     try {
-      if (isRejected) {
-        const { message } = error as Error;
-        this.#parts.emit('task.rejected', { task: claim.taskId, reason: 'rejected', problems: [message] });
-        return await this.#finishUnstarted(active, 'rejected', message);
-      }
+      if (isRejected) return await this.#reject(active, [(error as Error).message]);
       // An engine that answers with an error may mean this very task: that counts as a start, so that it ends some day.
       if (active.run !== null || kind === 'engine-error') await this.#vanished(active, (error as Error).message);
       else {

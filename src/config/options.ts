@@ -6,13 +6,14 @@
 import { join } from 'node:path';
 import { GRID_NAME_PATTERN } from '../task/spec.ts';
 import { activeHours } from './active-hours.ts';
-import { dockerHost, imageName, imagePattern, networkName } from './docker-kind.ts';
+import { dockerHost, imageName, imagePattern, networkName, networkPattern } from './docker-kind.ts';
 import { logDestination, path, readableDirectory, readableFile } from './file-kind.ts';
 import { gridNameOf } from './grid-name.ts';
 import { nodeIdFromHost, nodeIdKind } from './node-name.ts';
 import { type Basis, computedSetting, type Option, optionalSetting, requiredSetting, setting } from './option.ts';
 import { PROFILE_NAMES } from './profiles.ts';
 import { repoUrl } from './repo-url.ts';
+import { secretsDirectory, secretsPolicyFile } from './secret-kinds.ts';
 import {
   byteSize,
   decimalNumber,
@@ -405,7 +406,19 @@ export const OPTIONS = {
   IMAGE_PULL_TIMEOUT: setting('600', {
     group: 'docker',
     kind: seconds({ min: 1, max: DAY }),
-    description: 'The longest that a pull may take.',
+    description: 'The longest that a pull may take, with all its tries.',
+  }),
+  IMAGE_PULL_STALL_SECONDS: setting('120', {
+    group: 'docker',
+    kind: seconds({ min: 1, max: DAY }),
+    description: 'A try of a pull that makes no progress for so long is given up.',
+  }),
+  DOCKER_CONFIG: optionalSetting({
+    group: 'docker',
+    kind: path(),
+    example: '/etc/dgrid/docker',
+    description:
+      'The directory with Docker’s config.json, from which credentials for registries are read at each pull. Unset: .docker in the home of this user.',
   }),
   DOCKER_CPUS: setting('1', {
     group: 'docker',
@@ -442,7 +455,14 @@ export const OPTIONS = {
   DOCKER_NETWORK: setting('none', {
     group: 'docker',
     kind: networkName(),
-    description: 'The network of task containers. The host’s own network is refused.',
+    description: 'The network of tasks that name none. The host’s own network is refused.',
+  }),
+  ALLOWED_NETWORKS: optionalSetting({
+    group: 'docker',
+    kind: listOf(networkPattern(), 100),
+    example: 'builds,team-*',
+    description:
+      'The networks that tasks may ask for besides DOCKER_NETWORK and none: names, or patterns with * that cover networks which you made. See docs/networks.md for what a network opens.',
   }),
   DOCKER_RUNTIME: optionalSetting({
     group: 'docker',
@@ -504,6 +524,19 @@ export const OPTIONS = {
     description: 'The wait before the second try. Each later wait is twice the one before, up to five minutes.',
   }),
 
+  SECRETS_DIR: optionalSetting({
+    group: 'admission',
+    kind: secretsDirectory(),
+    example: '/etc/dgrid/secrets',
+    description:
+      'A directory with one file for each secret that tasks may ask for by name, for the worker’s user alone. Read at each use. See docs/secrets.md.',
+  }),
+  SECRETS_POLICY_FILE: optionalSetting({
+    group: 'admission',
+    kind: secretsPolicyFile(),
+    example: '/etc/dgrid/secrets.json',
+    description: 'A file that says which tasks may have which of them. Unset: nobody gets any.',
+  }),
   ENABLE_TASK_SIGNING: setting('false', {
     group: 'admission',
     kind: truth(),

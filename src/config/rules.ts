@@ -87,6 +87,13 @@ export const RULES: readonly Rule[] = [
         : null,
   },
   {
+    names: ['SECRETS_POLICY_FILE', 'SECRETS_DIR'],
+    check: ({ SECRETS_POLICY_FILE, SECRETS_DIR }) =>
+      SECRETS_POLICY_FILE !== null && SECRETS_DIR === null
+        ? 'says who may have secrets, and there are none: set SECRETS_DIR to the directory with them, or unset this'
+        : null,
+  },
+  {
     names: ['REVOKED_KEYS_FILE', 'TRUSTED_KEYS_FILE'],
     check: ({ REVOKED_KEYS_FILE, TRUSTED_KEYS_FILE }) =>
       REVOKED_KEYS_FILE !== null && TRUSTED_KEYS_FILE === null

@@ -42,6 +42,10 @@ export interface DockerSettings {
   image: string;
   imagePullPolicy: ImagePullPolicy;
   imagePullTimeoutMs: number;
+  /** Without any progress, a try of a pull is given up. */
+  imagePullStallMs: number;
+  /** With Docker's config.json, for credentials. null: `.docker` in the home of this user. */
+  dockerConfigDir: string | null;
   allowedImages: readonly string[];
   cpus: number;
   /** The weight of a task among others, where processors are short. */
@@ -50,6 +54,8 @@ export interface DockerSettings {
   timeoutMs: number;
   pidsLimit: number;
   network: string;
+  /** Names and patterns of those that tasks may ask for besides. */
+  allowedNetworks: readonly string[];
   runtime: string | null;
   /** Size of the task's writable directory, in memory. Always below `memoryBytes`. */
   workDirBytes: number;
@@ -113,6 +119,10 @@ export interface Settings {
   activeHours: ActiveHours | null;
   /** In polling cycles. */
   healthCheckEvery: number;
+  /** One file for each secret that tasks may be given. null: there are none. */
+  secretsDir: string | null;
+  /** Who may have which. null: nobody. */
+  secretsPolicyFile: string | null;
   maxTaskBytes: number;
   maxOutputBytes: number;
   /** How often a task may be taken over from nodes that died with it before it is given up as `lost`. */

@@ -17,6 +17,8 @@ export interface TaskSpec {
   /** null: the operator's default image. */
   image: string | null;
   env: Readonly<Record<string, string>>;
+  /** null: the operator's. */
+  network: string | null;
   /** null: the operator's default. */
   cpus: number | null;
   /** null: the operator's default. */
@@ -26,6 +28,8 @@ export interface TaskSpec {
   retries: number;
   /** Labels that a node must have to run it. */
   requires: readonly string[];
+  /** Names of the operator's secrets that it asks for. */
+  secrets: readonly string[];
   /** What a signature of this file is good for; null: it says nothing of it. */
   admission: TaskAdmission | null;
 }
@@ -56,6 +60,7 @@ export const LONGEST_TIMEOUT_SECONDS = 2_147_483;
 export const MAX_RETRIES = 10;
 export const MAX_ENV_NAMES = 128;
 export const MAX_REQUIRED_LABELS = 32;
+export const MAX_SECRETS = 16;
 export const MAX_COMMAND_ARGUMENTS = 1024;
 export const LABEL_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._/:=-]{0,62}$/;
 
@@ -71,6 +76,8 @@ const RESERVED_ENV_PREFIX = 'DGRID_';
 /** The name of a grid: mostly the host and path of its repository. */
 export const GRID_NAME_PATTERN = /^[A-Za-z0-9/~._][A-Za-z0-9 ._~:/@+-]{0,254}$/;
 const NONCE_PATTERN = /^[A-Za-z0-9_-]{16,64}$/;
+const SECRET_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const NETWORK_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 const IMAGE_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}$/;
 
 /** One text for whatever is wrong with a field: what it must be is the remedy. */
@@ -94,7 +101,9 @@ const timeoutText = must(`must be a whole number of seconds from 1 to ${LONGEST_
 const retriesText = must(`must be a whole number from 0 to ${MAX_RETRIES}`);
 const cpusText = must(`must be a number of CPUs from ${MIN_CPUS}, such as 0.5`);
 const imageText = must('must be an image reference, such as "alpine:3.20"');
+const networkText = must('must be the name of a network, such as "none" or "builds"');
 const memoryText = must('must be a size from 6m, such as "256m" or "1g" (a bare number counts bytes)');
+const secretText = must('must be the name of a secret: at most 63 letters, figures and ". _ -"');
 const labelText = must('must be a label of at most 63 letters, figures and ". _ / : = -"');
 
 const gridText = must('must be the name of a grid (GRID_NAME), such as "git.example.com/team/tasks"');
@@ -155,6 +164,11 @@ const taskSchema = z
         })
         .optional()
         .describe(`Environment variables. Names that begin with ${RESERVED_ENV_PREFIX} are reserved.`),
+      network: z
+        .string(networkText)
+        .regex(NETWORK_PATTERN, networkText)
+        .optional()
+        .describe("A container network on the operator's list; none is always allowed."),
       cpus: z.number(cpusText).min(MIN_CPUS, cpusText).optional().describe("CPUs, at most the operator's cap."),
       memory: z
         .union([z.string(), z.int()], memoryText)
@@ -181,6 +195,12 @@ const taskSchema = z
         .describe(
           'What a signature of this file is good for: which grid, from when, until when; "dgrid submit --sign" adds it.',
         ),
+      secrets: z
+        .array(z.string(secretText).regex(SECRET_PATTERN, secretText), must('must be an array of names of secrets'))
+        .max(MAX_SECRETS, { error: `must have at most ${MAX_SECRETS} names` })
+        .refine((names) => new Set(names).size === names.length, { error: 'must not have a name twice' })
+        .optional()
+        .describe("Names of the operator's secrets, which a script finds as files in $DGRID_SECRETS_DIR."),
     },
     must('must be a JSON object'),
   )
@@ -273,11 +293,13 @@ function specOf(file: TaskFile, taskId: TaskId, limits: TaskLimits): TaskSpec {
     timeoutMs: (file.timeout_seconds ?? Math.min(DEFAULT_TIMEOUT_SECONDS, limits.maxTimeoutSeconds)) * 1000,
     image: file.image ?? null,
     env: file.env ?? {},
+    network: file.network ?? null,
     cpus: file.cpus ?? null,
     memoryBytes: file.memory === undefined ? null : memoryBytesOf(file.memory),
     priority: file.priority ?? 'medium',
     retries: file.retries ?? 0,
     requires: file.requires ?? [],
+    secrets: file.secrets ?? [],
     admission: file.admission === undefined ? null : admissionOf(file.admission),
   };
 }

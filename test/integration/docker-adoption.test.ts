@@ -29,7 +29,10 @@ async function create(engine: PrivateEngine, changes: Record<string, string> = {
     nonce: '0123456789abcdef',
     maxOutputBytes: 1000,
     engineCpus: null,
+    imageId: 'busybox:stable',
+    imageDigest: null,
     imageVolumes: [],
+    networkMode: 'none',
   };
   const spec = containerSpec(testJob('echo must not run; exit 0'), dockerSettings(engine.host), context);
   Object.assign(spec.Labels, changes);

@@ -131,6 +131,8 @@ describe('the default image', () => {
     await using test = await testExecutor(engine.host, {
       image: tool.name,
       allowedImages: ['busybox:stable', tool.name],
+      // There is no way to that registry, which is asked again until then.
+      imagePullTimeoutMs: 2_000,
     });
     await expect(test.executor.ensureImage('busybox:stable')).rejects.toMatchObject({ kind: 'image-unavailable' });
     await expect(test.executor.ensureImage(BUILT_IMAGE)).rejects.toMatchObject({ kind: 'rejected' });

@@ -116,8 +116,8 @@ export class SimExecutor implements Executor {
     // There is nothing to find out.
   }
 
-  ensureImage(image: string): Promise<{ name: string; digest: null; pullMs: number }> {
-    return this.#call(() => ({ name: image, digest: null, pullMs: 0 }));
+  ensureImage(image: string): Promise<{ name: string; id: null; digest: null; pullMs: number }> {
+    return this.#call(() => ({ name: image, id: null, digest: null, pullMs: 0 }));
   }
 
   start(job: Job): Promise<Run> {

@@ -106,6 +106,7 @@ export class SimMachine {
       machine: `machine-${this.name}`,
       namespace: 'refs/dgrid',
       allowsImage: () => true,
+      allowsNetwork: () => true,
       version: 'simulated',
       description: {},
       untilIdle: false,

@@ -154,16 +154,17 @@ export class StubExecutor implements Executor {
     // There is nothing to find out.
   }
 
-  async ensureImage(image: string): Promise<{ name: string; digest: null; pullMs: number }> {
+  async ensureImage(image: string): Promise<{ name: string; id: null; digest: null; pullMs: number }> {
     this.#mustAnswer();
     this.#engine.asked.push(image);
     if (image.startsWith('missing') || this.#engine.lacks.has(image))
       throw new ExecutorError('image-unavailable', `no such image: ${image}`);
-    return { name: image, digest: null, pullMs: 0 };
+    return { name: image, id: null, digest: null, pullMs: 0 };
   }
 
   async start(job: Job): Promise<Run> {
     await this.#engine.answer('start');
+    if (job.network === 'absent') throw new ExecutorError('rejected', 'network: "absent" does not exist on this node');
     return this.#runOf(this.#engine.run(job));
   }
 

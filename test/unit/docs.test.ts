@@ -73,8 +73,9 @@ function taskVariables(): string[] {
     key: { taskId: taskId('a'), nodeId: nodeId('b'), incarnation: 'c', epoch: 1 },
     attempt: 1,
     image: 'busybox:stable',
-    program: { kind: 'command' as const, argv: ['true'] },
+    program: { kind: 'script' as const, script: 'true' },
     env: {},
+    secrets: [{ name: 's', bytes: Buffer.from('12345678') }],
     cpus: 1,
     memoryBytes: 2 ** 30,
     timeoutMs: 1000,
@@ -89,8 +90,17 @@ function taskVariables(): string[] {
   };
   const spec = containerSpec(
     job,
-    { ...limits, network: 'none', runtime: null },
-    { gridId: 'g', nonce: '00', maxOutputBytes: 1, engineCpus: null, imageVolumes: [] },
+    { ...limits, runtime: null },
+    {
+      gridId: 'g',
+      nonce: '00',
+      maxOutputBytes: 1,
+      engineCpus: null,
+      imageId: 'i',
+      imageDigest: null,
+      imageVolumes: [],
+      networkMode: 'none',
+    },
   );
   return spec.Env.map((entry) => entry.slice(0, entry.indexOf('=')));
 }

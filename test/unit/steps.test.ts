@@ -108,12 +108,16 @@ const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = 
     why: 'the kernel drops the lock with the process; who held it is for a message only',
   },
   'host/own-files.ts': { calls: { rm: 1 }, why: 'what a death left: found again by the next who is short of room' },
-  'executor/docker/images.ts': { calls: { POST: 2 }, why: "images are the engine's cache: pulled or built again" },
+  'executor/docker/images.ts': { calls: { POST: 1 }, why: "images are the engine's cache: built again" },
+  'executor/docker/pull.ts': { calls: { POST: 1 }, why: "images are the engine's cache: pulled again" },
+  'executor/docker/registry-credentials.ts': { calls: { open: 1 }, why: 'reads' },
   'executor/docker/clean.ts': { calls: { POST: 1, DELETE: 1 }, why: 'images and build cache that can be had again' },
   'executor/docker/owned-images.ts': {
     calls: { mkdir: 1, rename: 1, writeFile: 1 },
     why: 'an image that is forgotten stays on the disk, which is the harmless mistake',
   },
+  'secrets/store.ts': { calls: { open: 1 }, why: 'reads' },
+  'secrets/store-check.ts': { calls: { openSync: 1 }, why: 'reads' },
   'doctor/machine.ts': { calls: { mkdir: 1, rm: 1, writeStateFile: 1 }, why: 'a probe that nobody reads' },
   'doctor/probe-refs.ts': { calls: { swapRefs: 2 }, why: 'refs of its own, which the next doctor removes' },
   'doctor/swaps.ts': { calls: { swapRefs: 2 }, why: 'a branch that cannot come into being' },
@@ -144,6 +148,8 @@ const OTHER_DOORS: Readonly<Record<string, readonly string[]>> = {
   'node:child_process': [
     'cli/client/demo-worker.ts',
     'executor/docker/busybox-image.ts',
+    // Asks a program of the operator's, and keeps nothing.
+    'executor/docker/credential-helper.ts',
     'executor/docker/ssh-agent.ts',
     'signing/ssh-keygen.ts',
   ],

@@ -34,6 +34,8 @@ export interface EngineRequest {
   body?: object;
   /** Sent as it is; excludes `body`. */
   bytes?: Buffer;
+  /** Credentials for a registry, as the engine wants them in a header. */
+  registryAuth?: string;
   /** For the answer, or for its beginning where it is a stream. Default: the setting's. */
   timeoutMs?: number;
   /** Ends the call, or the stream that it opened. */
@@ -153,6 +155,9 @@ export class Engine {
         // An empty file makes the length of the request exactly zero, so that nothing can be taken for standard input.
         ...(bytes === undefined ? {} : { file: bytes }),
         ...(how.hijack ? { hijack: true, headers: { 'Content-Type': 'text/plain' } } : {}),
+        ...(request.registryAuth === undefined
+          ? {}
+          : { headers: opaque({ 'X-Registry-Auth': request.registryAuth }, 'Headers') }),
         isStream: true,
         statusCodes: Object.fromEntries(SUCCESS_STATUSES.map((status) => [status, true])),
         abortSignal: signal,
@@ -183,7 +188,7 @@ function connect(settings: EngineSettings): { docker: Docker; agent: Agent } {
     exists: existsSync,
   });
   try {
-    const agent = opaque(agentFor(address));
+    const agent = opaque(agentFor(address), 'Agent');
     const Dockerode = loadDockerode();
     return { docker: new Dockerode({ ...transportOptions(address), agent } as Docker.DockerOptions), agent };
   } catch (cause) {
@@ -194,9 +199,10 @@ function connect(settings: EngineSettings): { docker: Docker; agent: Agent } {
 /**
  * docker-modem writes the options of every request out for its debug log, all the way down and also when nobody reads it:
  * with the agent's open sockets that took more of the processor than everything else that the worker does for a short task.
+ * Nor do credentials belong there.
  */
-function opaque(agent: Agent): Agent {
-  return Object.assign(agent, { [inspect.custom]: () => 'Agent' });
+function opaque<T extends object>(value: T, shown: string): T {
+  return Object.assign(value, { [inspect.custom]: () => shown });
 }
 
 function agentFor(address: EngineAddress): Agent {

@@ -8,6 +8,7 @@
  * because a connection broke. Everything that waits ends with `#lifetime`, which is over at a fixed time.
  */
 import type { Clock } from '../../runtime.ts';
+import type { MaskTable } from '../../secrets/stream-mask.ts';
 import { ExecutorError, type Run, type RunEnd, type RunKey, type StopReason } from '../executor.ts';
 import { bootstrapReadyLine, readBootstrapFailure, readInitFailure } from './bootstrap.ts';
 import type { ContainerState, Containers } from './containers.ts';
@@ -63,6 +64,8 @@ export interface RunStart {
   program: 'script' | 'command';
   nonce: string;
   image: RunEnd['image'];
+  /** What must not show in the output; null: nothing, or nothing that is known any more. */
+  mask: MaskTable | null;
   /** The task's whole time limit. */
   timeoutMs: number;
   /** What is left of it; less than `timeoutMs` for a container that is taken up again. */
@@ -338,7 +341,8 @@ export class DockerRun implements Run {
     const { containers, maxOutputBytes, clock } = this.#context;
     try {
       const stream = await containers.logs(this.#start.containerId, follow, this.#lifetime.signal);
-      return new TaskOutput(stream, bootstrapReadyLine(this.#start.nonce), maxOutputBytes, clock);
+      const { mask, nonce } = this.#start;
+      return new TaskOutput(stream, bootstrapReadyLine(nonce), maxOutputBytes, clock, mask);
     } catch {
       return null;
     }

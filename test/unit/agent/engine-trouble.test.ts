@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { refName } from '../../../src/git/oid.ts';
 import { type Clock, systemClock } from '../../../src/runtime.ts';
-import { MemoryGrid, type TestWorker } from '../../support/memory-grid.ts';
+import { MemoryGrid, type TestWorker, testSettings } from '../../support/memory-grid.ts';
 import { StubEngine } from '../../support/stub-executor.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { until } from '../../support/until.ts';
@@ -46,6 +46,22 @@ describe('an engine that fails', () => {
     expect(await g.record('bad')).toMatchObject({ attempt: 1, reason: 'exit-code', exit_code: 3 });
     await until('the containers to go', () => engine.containers.size === 0);
     expect(engine.starts).toHaveLength(2);
+    await stop(worker);
+  });
+
+  it('is none where it refuses what a task asks for: that task ends, and the others go on', async () => {
+    const g = await grid();
+    await g.queue({ odd: { script: 'exit 0', network: 'absent' }, good: { script: 'exit 0' } });
+    const engine = engineWith({});
+    const docker = { ...testSettings('/nonexistent', 'a').docker, allowedNetworks: ['absent'] };
+    const worker = await g.startWorker('a', { engine, settings: { docker } });
+    await until('the records', async () => (await g.record('odd')) !== null && (await g.record('good')) !== null);
+    expect(await g.record('odd')).toMatchObject({
+      reason: 'rejected',
+      message: expect.stringContaining('does not exist on this node'),
+    });
+    expect(await g.record('good')).toMatchObject({ status: 'success' });
+    expect(worker.events.named('engine.unavailable')).toEqual([]);
     await stop(worker);
   });
 

@@ -349,6 +349,23 @@ describe('webhook', () => {
   });
 });
 
+describe('secrets for tasks', () => {
+  test('are looked through at the start, and need a directory to be in', () => {
+    const dir = join(cwd, 'task-secrets');
+    mkdirSync(dir, { mode: 0o700 });
+    writeFileSync(join(dir, 'key'), 'long enough\n', { mode: 0o600 });
+    writeFileSync(join(cwd, 'policy.json'), '{"secrets": {"key": {"labels": ["x"]}}}', { mode: 0o600 });
+    expect(settings({ SECRETS_DIR: dir })).toMatchObject({ secretsDir: dir, secretsPolicyFile: null });
+    const both = { SECRETS_DIR: dir, SECRETS_POLICY_FILE: 'policy.json' };
+    expect(settings(both).secretsPolicyFile).toBe(join(cwd, 'policy.json'));
+    expect(names({ SECRETS_POLICY_FILE: 'policy.json' })).toEqual(['SECRETS_POLICY_FILE']);
+    writeFileSync(join(dir, 'pin'), '1234', { mode: 0o600 });
+    writeFileSync(join(cwd, 'policy.json'), '{"secrets": {"key": {}}}');
+    expect(names(both).toSorted()).toEqual(['SECRETS_DIR', 'SECRETS_POLICY_FILE']);
+    expect(JSON.stringify(problems(both))).not.toContain('1234');
+  });
+});
+
 describe('secrets', () => {
   test('never in problems', () => {
     const wrong: Record<string, string> = { DGRID_REPO_URL: `https://u:${SECRET}@git.example.com/x` };

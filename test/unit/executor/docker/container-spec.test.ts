@@ -10,6 +10,8 @@ import { ExecutorError, type Job } from '../../../../src/executor/executor.ts';
 import { nodeId, taskId } from '../../../../src/task/id.ts';
 
 const MIB = 1024 * 1024;
+const IMAGE_ID = `sha256:${'1'.repeat(64)}`;
+const DIGEST = `sha256:${'2'.repeat(64)}`;
 const JOB: Job = {
   key: { taskId: taskId('t-1'), nodeId: nodeId('n-1'), incarnation: 'inc', epoch: 7 },
   attempt: 2,
@@ -26,7 +28,6 @@ const SETTINGS = {
   memoryBytes: 512 * MIB,
   timeoutMs: 60_000,
   pidsLimit: 128,
-  network: 'none',
   runtime: null as string | null,
   workDirBytes: 32 * MIB,
 };
@@ -35,7 +36,10 @@ const CONTEXT: SpecContext = {
   nonce: '00ff00ff00ff00ff',
   maxOutputBytes: MIB,
   engineCpus: 4,
+  imageId: IMAGE_ID,
+  imageDigest: DIGEST,
   imageVolumes: [],
+  networkMode: 'none',
 };
 
 function build(job: Partial<Job> = {}, settings: Partial<typeof SETTINGS> = {}, context: Partial<SpecContext> = {}) {
@@ -57,7 +61,8 @@ const tmpfs = `rw,exec,nosuid,nodev,size=${32 * MIB},mode=0700,uid=65534,gid=655
 describe('containerSpec', () => {
   it('is exactly this, for a command', () => {
     const expected: ContainerSpec = {
-      Image: 'docker.io/library/busybox:stable',
+      // By its id: the name may stand for another one by now.
+      Image: IMAGE_ID,
       User: '65534:65534',
       Entrypoint: ['prog', 'a b'],
       Cmd: [],
@@ -72,6 +77,8 @@ describe('containerSpec', () => {
         'io.dgrid.attempt': '2',
         'io.dgrid.program': 'command',
         'io.dgrid.nonce': '00ff00ff00ff00ff',
+        'io.dgrid.image': 'busybox:stable',
+        'io.dgrid.digest': DIGEST,
       },
       AttachStdin: false,
       OpenStdin: false,
@@ -113,6 +120,7 @@ describe('containerSpec', () => {
     const command = build();
     expect(script).toEqual({
       ...command,
+      HostConfig: { ...command.HostConfig, Tmpfs: script.HostConfig.Tmpfs },
       Entrypoint: script.Entrypoint,
       WorkingDir: '/',
       Labels: { ...command.Labels, 'io.dgrid.program': 'script' },
@@ -191,13 +199,44 @@ describe('containerSpec', () => {
     expect(error.message).toMatch(message);
   });
 
-  it.each(['host', 'container:abc', 'ns:/proc/1/ns/net', ''])('rejects the network %j', (network) => {
-    expect(rejection(() => build({}, { network })).kind).toBe('rejected');
+  it.each([
+    'host',
+    'default',
+    'container:abc',
+    'container:0123456789ab',
+    'ns:/proc/1/ns/net',
+    '',
+    'by-name',
+    'slirp4netns',
+  ])('rejects the network mode %j', (networkMode) => {
+    expect(rejection(() => build({}, {}, { networkMode })).kind).toBe('rejected');
   });
 
   it('rejects an image with more volumes than can be covered', () => {
     const imageVolumes = Array.from({ length: 17 }, (_, index) => `/v${index}`);
     expect(rejection(() => build({}, {}, { imageVolumes })).kind).toBe('rejected');
+  });
+});
+
+describe('secrets of a task', () => {
+  const secrets = [{ name: 'key', bytes: Buffer.from('canary-0123456789') }];
+  const script = { kind: 'script' as const, script: 'true' };
+
+  it('reach nothing of the request: only the place where they will be is named', () => {
+    const [without, with_] = [build({ program: script }), build({ program: script, secrets })];
+    expect(with_).toEqual({ ...without, Env: [...without.Env, 'DGRID_SECRETS_DIR=/dgrid-secrets'] });
+    expect(with_.HostConfig.Tmpfs['/dgrid-secrets']).toBe(
+      'rw,noexec,nosuid,nodev,size=262144,mode=0700,uid=65534,gid=65534',
+    );
+    expect(JSON.stringify(with_)).not.toContain('canary');
+  });
+
+  it('are refused to a command, which has no way to get them', () => {
+    expect(rejection(() => build({ secrets }))).toMatchObject({
+      kind: 'rejected',
+      message: expect.stringContaining('script'),
+    });
+    expect(build().HostConfig.Tmpfs).not.toHaveProperty('/dgrid-secrets');
   });
 });
 
@@ -209,6 +248,7 @@ describe('a container that is made before its task is known', () => {
   it('differs in its image by id, its labels, its nonce and its variables, and in nothing else', () => {
     const cold = script();
     const warm = warmSpec(cold, ID, OWNER);
+    expect(warm.Image).toBe(ID);
     expect(warm).toEqual({
       ...cold,
       Image: ID,
@@ -227,18 +267,18 @@ describe('a container that is made before its task is known', () => {
     const other: Partial<Job> = {
       key: { taskId: taskId('t-2'), nodeId: nodeId('n-1'), incarnation: 'other', epoch: 9 },
       attempt: 3,
-      env: { SECRET: 'x' },
+      env: { CANARY: 'x' },
       program: { kind: 'script', script: 'other' },
       timeoutMs: 5,
     };
     expect(warmKey(script(other), ID)).toBe(warmKey(script(), ID));
-    expect(warmKey(script(other), ID)).not.toContain('SECRET');
+    expect(warmKey(script(other), ID)).not.toContain('CANARY');
   });
 
   it.each<[string, ContainerSpec]>([
     ['memory', script({ memoryBytes: 64 * MIB })],
     ['processors', script({ cpus: 1 })],
-    ['network', build({ program: { kind: 'script', script: '' } }, { network: 'other' })],
+    ['network', build({ program: { kind: 'script', script: '' } }, {}, { networkMode: 'a'.repeat(64) })],
     ['runtime', build({ program: { kind: 'script', script: '' } }, { runtime: 'runsc' })],
     ['size of the work directory', build({ program: { kind: 'script', script: '' } }, { workDirBytes: MIB })],
     ['size of the log', build({ program: { kind: 'script', script: '' } }, {}, { maxOutputBytes: 9 * MIB })],
