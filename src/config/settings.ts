@@ -109,3 +109,9 @@ export interface ClientSettings {
   refNamespace: RefNamespaceSetting;
   maxTaskBytes: number;
 }
+
+/** What the filter in front of the engine needs: the same rules for containers as its worker has, and whose worker it is. */
+export interface FilterSettings
+  extends Pick<Settings, 'docker' | 'stateDir' | 'nodeId' | 'maxOutputBytes' | 'logLevel' | 'logFile' | 'logFormat'> {
+  repoUrl: string;
+}

@@ -87,6 +87,10 @@ export const EVENTS = {
 
   'engine.ready': { level: 'info', message: 'Container engine ready' },
   'engine.unavailable': { level: 'error', message: 'Container engine unavailable, claiming paused' },
+  'filter.listening': { level: 'info', message: 'Engine filter ready' },
+  'filter.stopping': { level: 'info', message: 'Engine filter stopping' },
+  'filter.refused': { level: 'warn', message: 'Call to the engine refused' },
+  'filter.engine-lost': { level: 'warn', message: 'Engine behind the filter cannot be reached' },
   'image.pulling': { level: 'info', message: 'Pulling image' },
   'image.progress': { level: 'debug', message: 'Image pull progress' },
   'image.pulled': { level: 'info', message: 'Image pulled' },

@@ -12,6 +12,16 @@ interface InfoAnswer {
   LiveRestoreEnabled?: boolean;
 }
 
+/** All that is ever read of the engine's long answer. */
+export const INFO_FIELDS = [
+  'NCPU',
+  'MemTotal',
+  'CgroupVersion',
+  'DockerRootDir',
+  'SystemTime',
+  'LiveRestoreEnabled',
+] as const satisfies readonly (keyof InfoAnswer)[];
+
 interface VersionAnswer {
   Version?: string;
   ApiVersion?: string;
