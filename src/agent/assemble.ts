@@ -150,6 +150,7 @@ export function assemble(options: AssembleOptions): Worker {
       readDisks: async () => (dataRoot ? (await ports.sensors.readDisks([dataRoot])).disks : []),
     }),
     gate,
+    allowUnlimitedTasks: settings.docker.allowUnlimitedTasks,
     // The clone may not be there yet; its directory's file system is.
     clonePath: settings.repoPath.startsWith(settings.stateDir) ? settings.stateDir : dirname(settings.repoPath),
     reconcile: async () => {

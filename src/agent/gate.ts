@@ -6,7 +6,17 @@
  */
 import type { Readiness } from '../executor/executor.ts';
 
-export const GATE_REASONS = ['draining', 'engine', 'rate', 'cpu', 'memory', 'disk', 'state', 'registration'] as const;
+export const GATE_REASONS = [
+  'draining',
+  'engine',
+  'limits',
+  'rate',
+  'cpu',
+  'memory',
+  'disk',
+  'state',
+  'registration',
+] as const;
 export type GateReason = (typeof GATE_REASONS)[number];
 
 const NO_ROOM: readonly GateReason[] = ['draining', 'memory', 'disk'];

@@ -39,6 +39,7 @@ export interface HealthKeeperParts {
   quota: HourlyQuota;
   healer: Healer;
   gate: Gate;
+  allowUnlimitedTasks: boolean;
   /** The clone's place; the engine's data directory joins it once the engine has told it. */
   clonePath: string;
   /** Removes containers of this node that nothing here answers for. @returns false when it is too early for that. */
@@ -208,6 +209,7 @@ export class HealthKeeper {
       onDataRoot(this.#dataRoot);
       // It answers; but the next container would fail like the last one.
       if (this.#isFull) return 'the disk under the container engine is full, read-only or broken';
+      this.#checkLimits(info, isNews);
       gate.open('engine');
       this.#toldAway = false;
       if (isNews) emit('engine.ready', { engine: info.name, version: info.version, cgroup: info.cgroupVersion });
@@ -216,6 +218,18 @@ export class HealthKeeper {
       this.#engineAway(error as Error);
       return (error as Error).message;
     }
+  }
+
+  /** A stranger's task without limits can take the whole machine: that is for the operator to decide. */
+  #checkLimits({ missingLimits, name }: EngineInfo, isNews: boolean): void {
+    const { allowUnlimitedTasks, emit, gate } = this.#parts;
+    const isClosed = missingLimits.length > 0 && !allowUnlimitedTasks;
+    if (missingLimits.length > 0 && (isNews || isClosed !== gate.isClosedBy('limits'))) {
+      emit('engine.unlimited', { engine: name, missing: missingLimits, accepted: allowUnlimitedTasks });
+    }
+    const text = `the container engine cannot limit the ${missingLimits.join(', ')} of a task (ALLOW_UNLIMITED_TASKS)`;
+    if (isClosed) gate.close('limits', text);
+    else gate.open('limits');
   }
 
   /** @throws ExecutorError when the engine is away; what it refuses to remove is tried again at the next full check. */

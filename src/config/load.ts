@@ -222,6 +222,7 @@ function toSettings(values: Values): Settings {
       runtime: values.DOCKER_RUNTIME,
       workDirBytes: values.DOCKER_WORK_SIZE,
       callTimeoutMs: values.ENGINE_CALL_TIMEOUT,
+      allowUnlimitedTasks: values.ALLOW_UNLIMITED_TASKS,
       warmPoolSize: values.WARM_POOL_SIZE,
       warmPoolIdleMs: values.WARM_POOL_IDLE_SECONDS,
       pruneDanglingImages: values.PRUNE_DANGLING_IMAGES,

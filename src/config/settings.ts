@@ -51,6 +51,8 @@ export interface DockerSettings {
   /** Size of the task's writable directory, in memory. Always below `memoryBytes`. */
   workDirBytes: number;
   callTimeoutMs: number;
+  /** Whether tasks may run on an engine that cannot keep them to their memory, processors and processes. */
+  allowUnlimitedTasks: boolean;
   /** How many containers may wait for a task. 0: none is made ahead. */
   warmPoolSize: number;
   warmPoolIdleMs: number;

@@ -87,6 +87,7 @@ export const EVENTS = {
 
   'engine.ready': { level: 'info', message: 'Container engine ready' },
   'engine.unavailable': { level: 'error', message: 'Container engine unavailable, claiming paused' },
+  'engine.unlimited': { level: 'warn', message: 'Container engine cannot limit what tasks use' },
   'filter.listening': { level: 'info', message: 'Engine filter ready' },
   'filter.stopping': { level: 'info', message: 'Engine filter stopping' },
   'filter.refused': { level: 'warn', message: 'Call to the engine refused' },

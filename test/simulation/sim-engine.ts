@@ -104,6 +104,7 @@ export class SimExecutor implements Executor {
       version: '1',
       apiVersion: '1',
       cgroupVersion: '2',
+      missingLimits: [],
       dataRoot: null,
       cpus: 2,
       memoryBytes: 2 ** 40,

@@ -46,6 +46,7 @@ export class StubEngine {
   #released = Promise.withResolvers<void>();
   readonly starts: { taskId: string; nodeId: string; epoch: number }[] = [];
   available = true;
+  missingLimits: EngineInfo['missingLimits'] = [];
   /** What was said last of containers that are made ahead. */
   readiness: Readiness | null = null;
   readonly clock: Clock;
@@ -136,6 +137,7 @@ export class StubExecutor implements Executor {
       version: '1',
       apiVersion: '1',
       cgroupVersion: '2',
+      missingLimits: this.#engine.missingLimits,
       dataRoot: null,
       cpus: 2,
       memoryBytes: 2 ** 40,

@@ -2,11 +2,11 @@
 import type { EngineInfo } from '../executor.ts';
 import { readTime } from './containers.ts';
 import { type Engine, readAll } from './engine.ts';
+import { type LimitFacts, missingLimits } from './engine-limits.ts';
 
-interface InfoAnswer {
+interface InfoAnswer extends LimitFacts {
   NCPU?: number;
   MemTotal?: number;
-  CgroupVersion?: string;
   DockerRootDir?: string;
   SystemTime?: string;
   LiveRestoreEnabled?: boolean;
@@ -16,7 +16,12 @@ interface InfoAnswer {
 export const INFO_FIELDS = [
   'NCPU',
   'MemTotal',
+  'CgroupDriver',
   'CgroupVersion',
+  'MemoryLimit',
+  'CpuCfsQuota',
+  'PidsLimit',
+  'SecurityOptions',
   'DockerRootDir',
   'SystemTime',
   'LiveRestoreEnabled',
@@ -62,6 +67,7 @@ export class EngineFacts {
       dataRoot: info.DockerRootDir || null,
       cpus: info.NCPU ?? 0,
       memoryBytes: info.MemTotal ?? 0,
+      missingLimits: missingLimits(info),
     };
   }
 
