@@ -92,7 +92,7 @@ it('is the only way to the engine, and enough for doctor', async () => {
       DOCKER_MEMORY: '64m',
       DOCKER_WORK_SIZE: '16m',
     });
-    const [command = '', ...args] = [...AS_WORKER, PROGRAM, 'doctor', '--json'];
+    const [command, ...args] = [...AS_WORKER, PROGRAM, 'doctor', '--json'];
     const { stdout, stderr } = await tryProgram(command, args, { cwd: home, env });
     const { checks } = JSON.parse(stdout || `{"checks":[]}`) as { checks: { check: string; outcome: string }[] };
     expect(checks, stderr).not.toEqual([]);
