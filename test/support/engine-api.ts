@@ -44,8 +44,9 @@ export class EngineApi {
 
   /** Imports a root file system under a name. `changes`: Dockerfile lines. */
   async importImage(name: string, tar: Buffer, changes: readonly string[] = []): Promise<void> {
-    const [repo = '', tag = 'latest'] = name.split(':');
-    const query = new URLSearchParams({ fromSrc: '-', repo, tag });
+    // In one, which every engine reads.
+    const repo = name.includes('/') ? name : `docker.io/library/${name}`;
+    const query = new URLSearchParams({ fromSrc: '-', repo });
     for (const change of changes) query.append('changes', change);
     const { status, body } = await this.api('POST', `/images/create?${query.toString()}`, tar);
     if (status !== 200 || JSON.stringify(body).includes('errorDetail')) {

@@ -18,12 +18,16 @@ export async function sendRaw(
   patienceMs = PATIENCE_MS,
 ): Promise<RawAnswer> {
   const socket = createConnection({ path: socketPath, allowHalfOpen: true });
-  socket.on('error', () => {});
   await once(socket, 'connect');
+  // A refusal may come while there is still something to send.
+  socket.on('error', () => {});
+  const over = new Promise<void>((resolve) => {
+    for (const event of ['close', 'end'] as const) socket.once(event, () => resolve());
+  });
   const chunks: Buffer[] = [];
   socket.on('data', (chunk: Buffer) => chunks.push(chunk));
   socket.write(bytes);
-  await Promise.race([once(socket, 'close'), once(socket, 'end'), delay(patienceMs)]);
+  await Promise.race([over, delay(patienceMs)]);
   socket.destroy();
   const text = Buffer.concat(chunks).toString('latin1');
   return { text, statuses: [...text.matchAll(/^HTTP\/1\.1 (\d{3}) /gm)].map(([, status]) => Number(status)) };

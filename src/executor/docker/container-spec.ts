@@ -7,6 +7,7 @@ import type { DockerSettings } from '../../config/settings.ts';
 import type { NodeId } from '../../task/id.ts';
 import { ExecutorError, type Job } from '../executor.ts';
 import { bootstrapArgv, WORK_DIR } from './bootstrap.ts';
+import type { EngineQuirks } from './engine-quirks.ts';
 import { fullImageName } from './image-name.ts';
 import { writeLabels, writeWarmLabels } from './labels.ts';
 
@@ -37,6 +38,7 @@ export interface SpecContext {
   engineCpus: number | null;
   /** Directories that the image declares as volumes: writable places on the disk unless something is mounted there. */
   imageVolumes: readonly string[];
+  quirks: EngineQuirks;
 }
 
 type SpecSettings = Pick<
@@ -124,7 +126,7 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges'],
       ReadonlyRootfs: true,
-      Tmpfs: tmpfs(workDirBytes, context.imageVolumes),
+      Tmpfs: tmpfs(workDirBytes, context),
       IpcMode: 'private',
       CgroupnsMode: 'private',
       ShmSize: Math.min(SHM_BYTES, workDirBytes),
@@ -236,9 +238,14 @@ function checkSizes(strings: readonly string[]): void {
   }
 }
 
-function tmpfs(sizeBytes: number, imageVolumes: readonly string[]): Record<string, string> {
+const TMPFS_OWNER: Readonly<Record<EngineQuirks['tmpfs'], string>> = {
+  owned: `mode=0700,uid=${TASK_USER},gid=${TASK_USER}`,
+  open: 'mode=1777,notmpcopyup',
+};
+
+function tmpfs(sizeBytes: number, { imageVolumes, quirks }: SpecContext): Record<string, string> {
   // Programs may be run from there: `noexec` stops no script, and breaks whatever compiles itself.
-  const options = `rw,exec,nosuid,nodev,size=${sizeBytes},mode=0700,uid=${TASK_USER},gid=${TASK_USER}`;
+  const options = `rw,exec,nosuid,nodev,size=${sizeBytes},${TMPFS_OWNER[quirks.tmpfs]}`;
   if (imageVolumes.length > MAX_IMAGE_VOLUMES) {
     throw rejected(`the image declares ${imageVolumes.length} volumes, at most ${MAX_IMAGE_VOLUMES} can be covered`);
   }

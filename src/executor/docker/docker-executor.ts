@@ -25,7 +25,7 @@ import {
 import { canTravel } from './bootstrap.ts';
 import { BUILT_IMAGE } from './busybox-image.ts';
 import { clean } from './clean.ts';
-import { type ContainerSpec, containerSpec, taskEnv } from './container-spec.ts';
+import { type ContainerSpec, containerSpec, type SpecContext, taskEnv } from './container-spec.ts';
 import { Containers } from './containers.ts';
 import { Engine } from './engine.ts';
 import { EngineFacts } from './engine-facts.ts';
@@ -58,6 +58,8 @@ export interface DockerExecutorOptions {
   /** Runs that the caller still needs although they ended, beside those that were started or taken up here. */
   isLive?: (key: RunKey) => boolean;
 }
+
+type Machine = Pick<SpecContext, 'engineCpus' | 'quirks'>;
 
 export class DockerExecutor implements Executor {
   readonly #options: DockerExecutorOptions;
@@ -110,10 +112,10 @@ export class DockerExecutor implements Executor {
     if (!this.#images.isAllowed(job.image)) {
       throw new ExecutorError('rejected', `image ${JSON.stringify(job.image)} is not on the operator's list`);
     }
-    const [image, engineCpus] = await Promise.all([this.#images.present(job.image), this.#facts.cpus()]);
+    const [image, machine] = await Promise.all([this.#images.present(job.image), this.#machine()]);
     if (image === null) throw new ExecutorError('image-unavailable', `image ${job.image} is not there`);
     const nonce = randomHex(NONCE_BYTES);
-    const spec = this.#specOf(job, nonce, image, engineCpus);
+    const spec = this.#specOf(job, nonce, image, machine);
     const ofRun = { name: job.image, digest: image.digest };
     if (job.program.kind === 'script' && canTravel(job.program.script, taskEnv(job))) {
       const warm = this.#pool.take({ spec, image: { id: image.id, name: job.image } });
@@ -195,14 +197,20 @@ export class DockerExecutor implements Executor {
       const key = { taskId: taskId('none'), nodeId, incarnation: 'none', epoch: 0 };
       const program = { kind: 'script', script: '' } as const;
       const job = { key, attempt: 0, image: name, program, env: {}, cpus, memoryBytes, timeoutMs };
-      return { spec: this.#specOf(job, '', image, await this.#facts.cpus()), image: { id: image.id, name } };
+      return { spec: this.#specOf(job, '', image, await this.#machine()), image: { id: image.id, name } };
     }
     return null;
   }
 
-  #specOf(job: Job, nonce: string, image: PresentImage, engineCpus: number | null): ContainerSpec {
+  #specOf(job: Job, nonce: string, image: PresentImage, machine: Machine): ContainerSpec {
     const { gridId, maxOutputBytes, settings } = this.#options;
-    return containerSpec(job, settings, { gridId, nonce, maxOutputBytes, engineCpus, imageVolumes: image.volumes });
+    return containerSpec(job, settings, { gridId, nonce, maxOutputBytes, ...machine, imageVolumes: image.volumes });
+  }
+
+  /** Both are asked once. */
+  async #machine(): Promise<Machine> {
+    const [engineCpus, quirks] = await Promise.all([this.#facts.cpus(), this.#facts.quirks()]);
+    return { engineCpus, quirks };
   }
 
   /** @param container of which only the name is known before it is made. */

@@ -3,6 +3,7 @@ import type { EngineInfo } from '../executor.ts';
 import { readTime } from './containers.ts';
 import { type Engine, readAll } from './engine.ts';
 import { type LimitFacts, missingLimits } from './engine-limits.ts';
+import { type EngineQuirks, quirksOf } from './engine-quirks.ts';
 
 interface InfoAnswer extends LimitFacts {
   NCPU?: number;
@@ -51,6 +52,7 @@ const MAX_EVENTS_BYTES = 1024 * 1024;
 export class EngineFacts {
   readonly #engine: Engine;
   #cpus: number | null = null;
+  #quirks: EngineQuirks | null = null;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -75,6 +77,12 @@ export class EngineFacts {
   async cpus(): Promise<number | null> {
     this.#cpus ??= (await this.#info()).NCPU ?? null;
     return this.#cpus;
+  }
+
+  /** Asked once: another engine at the same address is another one for the next worker. @throws ExecutorError */
+  async quirks(): Promise<EngineQuirks> {
+    this.#quirks ??= quirksOf(((await this.#version()).Components ?? []).map(({ Name }) => Name ?? ''));
+    return this.#quirks;
   }
 
   /** In the engine's terms: amd64, arm64, … */

@@ -87,7 +87,7 @@ export class Admission {
       if (image === null) throw new Refused(404, `No such image: ${reference}`);
       // An id says nothing of who may run it: one of its names has to.
       if (byId && !image.names.some((one) => mayRun(one, this.#rules.settings))) throw this.#unlisted(reference);
-      const spec = checkSpec(given, image, this.#rules);
+      const spec = checkSpec(given, { volumes: image.volumes, quirks: await this.#view.quirks() }, this.#rules);
       // By the id that was looked at: what its name stands for may change before the engine reads it.
       return {
         method: 'POST',
@@ -150,8 +150,7 @@ export class Admission {
   }
 
   /** Only where there is none, so that no pile of nameless images can be made this way. */
-  async #import({ repo, tag }: Extract<Call, { kind: 'import' }>): Promise<Admitted> {
-    const name = `${repo}:${tag}`;
+  async #import({ image: name }: Extract<Call, { kind: 'import' }>): Promise<Admitted> {
     const { settings } = this.#rules;
     this.#allowed(
       isBuiltImage(name) && mayBuild(settings),

@@ -19,7 +19,7 @@ export type Call =
   | { kind: 'events'; id: string; since: string; until: string }
   | { kind: 'image'; reference: string }
   | { kind: 'pull'; image: string; query: Query }
-  | { kind: 'import'; repo: string; tag: string }
+  | { kind: 'import'; image: string }
   | { kind: 'dangling' }
   | { kind: 'remove-image'; reference: string }
   | { kind: 'prune-build-cache' };
@@ -156,9 +156,10 @@ function imageReference(text: string): string | null {
 function pullOrImport(target: Target): Call | null {
   if (target.query.has('fromSrc')) {
     const { changes, ...rest } = Object.fromEntries(target.query);
-    const query = exact({ ...target, query: new Map(Object.entries(rest)) }, { fromSrc: ['-'], repo: /^/, tag: /^/ });
-    if (query === null || JSON.stringify(changes) !== JSON.stringify(BUILT_IMAGE_CHANGES)) return null;
-    return { kind: 'import', repo: query[1]?.[1] ?? '', tag: query[2]?.[1] ?? '' };
+    const query = exact({ ...target, query: new Map(Object.entries(rest)) }, { fromSrc: ['-'], repo: /^/ });
+    const image = query?.[1]?.[1];
+    if (image === undefined || imageReference(image) !== image) return null;
+    return JSON.stringify(changes) === JSON.stringify(BUILT_IMAGE_CHANGES) ? { kind: 'import', image } : null;
   }
   const query = exact(target, { fromImage: /^/, tag: /^/ });
   if (query === null) return null;

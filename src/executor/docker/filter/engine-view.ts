@@ -7,7 +7,8 @@ import type { DockerSettings } from '../../../config/settings.ts';
 import { isImageAllowed } from '../allow-list.ts';
 import { BUILT_IMAGE, BUILTIN_DEFAULT_IMAGE } from '../busybox-image.ts';
 import { type Engine, hasStatus } from '../engine.ts';
-import { INFO_FIELDS } from '../engine-facts.ts';
+import { EngineFacts, INFO_FIELDS } from '../engine-facts.ts';
+import type { EngineQuirks } from '../engine-quirks.ts';
 import { fullImageName } from '../image-name.ts';
 import { LABEL } from '../labels.ts';
 
@@ -25,12 +26,14 @@ const MAX_REMEMBERED = 10_000;
 
 export class EngineView {
   readonly #engine: Engine;
+  readonly #facts: EngineFacts;
   readonly #owner: { gridId: string; nodeId: string };
   /** Ids of containers; the longest known come first. */
   readonly #ours = new Set<string>();
 
   constructor(engine: Engine, owner: { gridId: string; nodeId: string }) {
     this.#engine = engine;
+    this.#facts = new EngineFacts(engine);
     this.#owner = owner;
   }
 
@@ -70,6 +73,10 @@ export class EngineView {
       digests,
       volumes: Object.keys(found.Config?.Volumes ?? {}),
     };
+  }
+
+  async quirks(): Promise<EngineQuirks> {
+    return await this.#facts.quirks();
   }
 
   /** No more of it than the worker reads: an engine's own description has names of registries, proxies and labels. */

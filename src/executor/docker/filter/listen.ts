@@ -3,9 +3,10 @@
  * somebody listens on is not.
  */
 import { once } from 'node:events';
-import { chmod, chown, lstat, readFile, unlink } from 'node:fs/promises';
+import { chmod, chown, lstat, readFile, stat, unlink } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import { createConnection } from 'node:net';
+import { dirname } from 'node:path';
 
 const GROUP_MODE = 0o660;
 const PRIVATE_MASK = 0o177;
@@ -22,6 +23,9 @@ export class ListenError extends Error {
  */
 export async function listenOn(server: Server, path: string, group: string | null): Promise<void> {
   const gid = group === null ? null : await groupId(group);
+  const directory = await stat(dirname(path)).catch(() => null);
+  if (!directory?.isDirectory())
+    throw new ListenError(`${dirname(path)} is no directory that this user can see: make it`);
   await removeStale(path);
   // Nobody else may connect before the group is set.
   const mask = process.umask(PRIVATE_MASK);

@@ -10,6 +10,7 @@ import type { DockerSettings } from '../../../config/settings.ts';
 import { taskId } from '../../../task/id.ts';
 import { ExecutorError, type Job } from '../../executor.ts';
 import { type ContainerSpec, containerSpec, warmSpec } from '../container-spec.ts';
+import type { EngineQuirks } from '../engine-quirks.ts';
 import { type RunLabels, readLabels, readWarmLabels, type WarmLabels } from '../labels.ts';
 
 export interface SpecRules {
@@ -22,9 +23,10 @@ export interface SpecRules {
   maxOutputBytes: number;
 }
 
-/** What the engine says of the image that the request names. */
-export interface ImageFacts {
+export interface EngineSays {
+  /** Of the image that the request names. */
   volumes: readonly string[];
+  quirks: EngineQuirks;
 }
 
 export class SpecRefused extends Error {
@@ -73,16 +75,16 @@ export function imageOf(given: Readonly<Record<string, unknown>>): string {
 /** @returns the specification to forward. @throws SpecRefused with the first field that differs */
 export function checkSpec(
   given: Readonly<Record<string, unknown>>,
-  image: ImageFacts,
+  engine: EngineSays,
   rules: SpecRules,
 ): ContainerSpec {
-  const made = remake(given, image, rules);
+  const made = remake(given, engine, rules);
   const difference = firstDifference(given, made, '');
   if (difference !== null) throw new SpecRefused(`${difference} is not what the worker asks for`);
   return made;
 }
 
-function remake(given: Readonly<Record<string, unknown>>, image: ImageFacts, rules: SpecRules): ContainerSpec {
+function remake(given: Readonly<Record<string, unknown>>, engine: EngineSays, rules: SpecRules): ContainerSpec {
   const labels = recordAt(given, 'Labels') as Record<string, string>;
   if (!Object.values(labels).every((value) => typeof value === 'string')) throw refusedField('Labels');
   const run = readLabels(labels);
@@ -94,7 +96,7 @@ function remake(given: Readonly<Record<string, unknown>>, image: ImageFacts, rul
   const host = recordAt(given, 'HostConfig');
   const limits = { memoryBytes: numberAt(host, 'Memory'), cpus: numberAt(host, 'NanoCpus') / NANO };
   const { settings, gridId, maxOutputBytes } = rules;
-  const context = { gridId, maxOutputBytes, engineCpus: null, imageVolumes: image.volumes };
+  const context = { gridId, maxOutputBytes, engineCpus: null, imageVolumes: engine.volumes, quirks: engine.quirks };
   // The cap in the steps in which it is written.
   const caps = { ...settings, cpus: Math.max(settings.cpus, Math.round(settings.cpus * NANO) / NANO) };
   try {

@@ -4,7 +4,7 @@ import { readCall } from '../../../../../src/executor/docker/filter/calls.ts';
 const ID = '0123456789abcdef'.repeat(4);
 const filters = (value: unknown): string => `filters=${encodeURIComponent(JSON.stringify(value))}`;
 const IMPORT =
-  '/images/create?fromSrc=-&repo=docker.io%2Flibrary%2Fdgrid-busybox&tag=local&changes=ENV%20PATH%3D%2Fusr%2Fsbin%3A%2Fusr%2Fbin%3A%2Fsbin%3A%2Fbin&changes=CMD%20%5B%22%2Fbin%2Fsh%22%5D';
+  '/images/create?fromSrc=-&repo=docker.io%2Flibrary%2Fdgrid-busybox%3Alocal&changes=ENV%20PATH%3D%2Fusr%2Fsbin%3A%2Fusr%2Fbin%3A%2Fsbin%3A%2Fbin&changes=CMD%20%5B%22%2Fbin%2Fsh%22%5D';
 
 describe('what the worker asks', () => {
   it.each([
@@ -102,7 +102,7 @@ describe('what it does not', () => {
     ['POST', '/images/create?fromImage=docker.io%2Flibrary%2Fbusybox'],
     ['POST', '/images/create?fromImage=docker.io%2Flibrary%2Fbusybox&tag=a%2Fb'],
     ['POST', '/images/create?fromImage=docker.io%2Flibrary%2Fbusybox&tag=stable&platform=x'],
-    ['POST', '/images/create?fromSrc=http%3A%2F%2Fexample.com&repo=a&tag=b'],
+    ['POST', '/images/create?fromSrc=http%3A%2F%2Fexample.com&repo=docker.io%2Flibrary%2Fa%3Ab'],
     ['POST', IMPORT.replace('sbin', 'evil')],
     ['POST', `${IMPORT}&changes=USER%200`],
     // Other parameters.

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ContainerSpec, containerSpec, warmSpec } from '../../../../../src/executor/docker/container-spec.ts';
+import { DOCKER_QUIRKS } from '../../../../../src/executor/docker/engine-quirks.ts';
 import {
   checkSpec,
   firstDifference,
@@ -44,7 +45,7 @@ const JOB: Job = {
 
 function specOf(job: Job = JOB, rules = RULES, imageVolumes: readonly string[] = [], engineCpus: number | null = null) {
   const context = { gridId: rules.gridId, nonce: 'ab'.repeat(16), maxOutputBytes: rules.maxOutputBytes };
-  return containerSpec(job, rules.settings, { ...context, engineCpus, imageVolumes });
+  return containerSpec(job, rules.settings, { ...context, engineCpus, imageVolumes, quirks: DOCKER_QUIRKS });
 }
 
 function warmOf(spec: ContainerSpec): ContainerSpec {
@@ -52,7 +53,7 @@ function warmOf(spec: ContainerSpec): ContainerSpec {
 }
 
 function check(text: string, volumes: readonly string[] = [], rules = RULES): ContainerSpec {
-  return checkSpec(parseSpec(Buffer.from(text)), { volumes }, rules);
+  return checkSpec(parseSpec(Buffer.from(text)), { volumes, quirks: DOCKER_QUIRKS }, rules);
 }
 
 type Open = Record<string, unknown>;
@@ -288,7 +289,7 @@ describe('the body', () => {
     const env = Object.fromEntries(Array.from({ length: 7 }, (_, at) => [`V${at}`, '\u0001'.repeat(130_000)]));
     const body = Buffer.from(JSON.stringify(specOf({ ...JOB, env })));
     expect(body.length).toBeGreaterThan(5 * MIB);
-    expect(checkSpec(parseSpec(body), { volumes: [] }, RULES).Env).toHaveLength(12);
+    expect(checkSpec(parseSpec(body), { volumes: [], quirks: DOCKER_QUIRKS }, RULES).Env).toHaveLength(12);
   });
 });
 
