@@ -1,5 +1,4 @@
 /** The composition root: builds the adapters from the settings, joins them, and lets the worker run. */
-import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assemble, type Worker } from './agent/assemble.ts';
@@ -9,6 +8,7 @@ import { MIN_WEBHOOK_SECRET_LENGTH } from './config/options.ts';
 import type { Settings } from './config/settings.ts';
 import { isImageAllowed } from './executor/docker/allow-list.ts';
 import { DockerExecutor } from './executor/docker/docker-executor.ts';
+import { gridIdOf } from './executor/docker/grid-id.ts';
 import { isNetworkAllowed } from './executor/docker/network-list.ts';
 import type { Executor } from './executor/executor.ts';
 import { GitError, RETRYABLE, WAITS } from './git/errors.ts';
@@ -166,11 +166,6 @@ export function openExecutor(
     randomHex: systemRandomHex,
     ...parts,
   });
-}
-
-/** Names the grid on the containers' labels: two grids on one engine keep their hands off each other's. */
-export function gridIdOf(repoUrl: string): string {
-  return createHash('sha256').update(repoUrl).digest('hex').slice(0, 16);
 }
 
 async function firstContact(repository: Repository, clock: Clock, emit: Emit, signal: AbortSignal): Promise<Namespace> {

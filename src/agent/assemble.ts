@@ -201,6 +201,7 @@ export function assemble(options: AssembleOptions): Worker {
     }),
     gate,
     ownDisks: [...new Set(Object.values(diskOf))],
+    allowUnlimitedTasks: settings.docker.allowUnlimitedTasks,
     reconcile: async () => {
       // Before it has joined, the worker's own containers wait to be taken up again.
       if (agent.state !== 'running') return false;

@@ -10,6 +10,7 @@ export const GATE_REASONS = [
   'draining',
   'hours',
   'engine',
+  'limits',
   'rate',
   'cpu',
   'memory',

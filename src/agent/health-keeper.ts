@@ -60,6 +60,7 @@ export interface HealthKeeperParts {
   quota: HourlyQuota;
   healer: Healer;
   gate: Gate;
+  allowUnlimitedTasks: boolean;
   /** Where the worker's own files lie; the engine's data directory joins them once the engine has told it. */
   ownDisks: readonly string[];
   /** Removes containers of this node that nothing here answers for. @returns false when it is too early for that. */
@@ -263,6 +264,7 @@ export class HealthKeeper {
       onDataRoot(this.#dataRoot);
       // It answers; but the next container would fail like the last one.
       if (this.#isFull) return 'the disk under the container engine is full, read-only or broken';
+      this.#checkLimits(info, isNews);
       if (this.#starts.state === 'open') {
         gate.close('engine', this.#pauseText());
         return this.#pauseText();
@@ -275,6 +277,18 @@ export class HealthKeeper {
       this.#engineAway(error as Error);
       return (error as Error).message;
     }
+  }
+
+  /** A stranger's task without limits can take the whole machine: that is for the operator to decide. */
+  #checkLimits({ missingLimits, name }: EngineInfo, isNews: boolean): void {
+    const { allowUnlimitedTasks, emit, gate } = this.#parts;
+    const isClosed = missingLimits.length > 0 && !allowUnlimitedTasks;
+    if (missingLimits.length > 0 && (isNews || isClosed !== gate.isClosedBy('limits'))) {
+      emit('engine.unlimited', { engine: name, missing: missingLimits, accepted: allowUnlimitedTasks });
+    }
+    const text = `the container engine cannot limit the ${missingLimits.join(', ')} of a task (ALLOW_UNLIMITED_TASKS)`;
+    if (isClosed) gate.close('limits', text);
+    else gate.open('limits');
   }
 
   /** @throws ExecutorError when the engine is away; what it refuses to remove is tried again at the next full check. */

@@ -7,7 +7,7 @@ import type { Environment, Machine } from './machine.ts';
 import { OPTION_NAMES, type OptionName, optionOf, type Values } from './options.ts';
 import { PROFILE_NAMES, PROFILES, type ProfileName } from './profiles.ts';
 import { type Problem, RULES } from './rules.ts';
-import type { ClientSettings, GitSettings, Settings } from './settings.ts';
+import type { ClientSettings, FilterSettings, GitSettings, Settings } from './settings.ts';
 import {
   environmentLayer,
   fileLayer,
@@ -57,14 +57,42 @@ export function loadClientSettings(input: LoadInput): Loaded<ClientSettings> {
   }));
 }
 
-function load<T>(input: LoadInput, reader: 'worker' | 'client', assemble: (values: Values) => T): Loaded<T> {
+/** The worker's rules for containers, for the filter. It may share a file of settings with a worker whose secrets it cannot read. */
+export function loadFilterSettings(input: LoadInput): Loaded<FilterSettings> {
+  return load(input, 'filter', (values) => {
+    const { docker, stateDir, nodeId, maxOutputBytes, logLevel, logFile, logFormat } = toSettings(values);
+    return { repoUrl: values.DGRID_REPO_URL, docker, stateDir, nodeId, maxOutputBytes, logLevel, logFile, logFormat };
+  });
+}
+
+type Reader = 'worker' | 'client' | 'filter';
+
+/** Beside those of the group `docker`. */
+const FILTER_OPTIONS: ReadonlySet<OptionName> = new Set([
+  'DGRID_REPO_URL',
+  'DGRID_PROFILE',
+  'DGRID_STATE_DIR',
+  'NODE_ID',
+  'MAX_OUTPUT_BYTES',
+  'LOG_LEVEL',
+  'LOG_FILE',
+  'LOG_FORMAT',
+]);
+
+function concerns(reader: Reader, name: OptionName): boolean {
+  const { group, scope } = optionOf(name);
+  if (reader === 'filter') return group === 'docker' || FILTER_OPTIONS.has(name);
+  return reader === 'worker' || scope === 'both';
+}
+
+function load<T>(input: LoadInput, reader: Reader, assemble: (values: Values) => T): Loaded<T> {
   const problems: Problem[] = [];
   const layers: Layer[] = [flagLayer(input.flags), environmentLayer(input.env)];
   const file = fileLayer(input.envFile, input.machine.cwd);
   if (!file.ok) problems.push(file.problem);
   else if (file.layer) layers.push(file.layer);
   problems.push(...unknownVariables(layers));
-  if (reader === 'worker') {
+  if (reader !== 'client') {
     const profile = given('DGRID_PROFILE', layers)?.text.toLowerCase();
     if (isProfileName(profile)) layers.push(profileLayer(profile, PROFILES[profile].settings));
   }
@@ -81,11 +109,11 @@ function load<T>(input: LoadInput, reader: 'worker' | 'client', assemble: (value
     if (read.problem === null) continue;
     invalid.add(name);
     delete values[name];
-    if (reader === 'worker' || optionOf(name).scope === 'both') problems.push({ name, message: read.problem });
+    if (concerns(reader, name)) problems.push({ name, message: read.problem });
   }
   for (const rule of RULES) {
     if (rule.names.some((name) => invalid.has(name))) continue;
-    if (reader === 'client' && rule.names.some((name) => optionOf(name).scope === 'worker')) continue;
+    if (!rule.names.every((name) => concerns(reader, name))) continue;
     const message = rule.check(values as Values);
     if (message !== null) problems.push({ name: rule.names[0], message });
   }
@@ -203,6 +231,7 @@ function toSettings(values: Values): Settings {
       runtime: values.DOCKER_RUNTIME,
       workDirBytes: values.DOCKER_WORK_SIZE,
       callTimeoutMs: values.ENGINE_CALL_TIMEOUT,
+      allowUnlimitedTasks: values.ALLOW_UNLIMITED_TASKS,
       warmPoolSize: values.WARM_POOL_SIZE,
       warmPoolIdleMs: values.WARM_POOL_IDLE_SECONDS,
       pruneDanglingImages: values.PRUNE_DANGLING_IMAGES,

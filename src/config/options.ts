@@ -479,6 +479,12 @@ export const OPTIONS = {
     kind: seconds({ min: 1, max: 3600 }),
     description: 'How long the engine may take to answer one call.',
   }),
+  ALLOW_UNLIMITED_TASKS: setting('false', {
+    group: 'docker',
+    kind: truth(),
+    description:
+      'Whether to run tasks on an engine that cannot limit their memory, processors or processes, as a rootless one mostly cannot. false: nothing is claimed there.',
+  }),
   WARM_POOL_SIZE: setting('2', {
     group: 'docker',
     kind: wholeNumber({ min: 0, max: 64, unit: 'containers' }),

@@ -60,6 +60,8 @@ export interface DockerSettings {
   /** Size of the task's writable directory, in memory. Always below `memoryBytes`. */
   workDirBytes: number;
   callTimeoutMs: number;
+  /** Whether tasks may run on an engine that cannot keep them to their memory, processors and processes. */
+  allowUnlimitedTasks: boolean;
   /** How many containers may wait for a task. 0: none is made ahead. */
   warmPoolSize: number;
   warmPoolIdleMs: number;
@@ -151,4 +153,10 @@ export interface ClientSettings {
   /** To check results with. */
   trustedKeysFile: string | null;
   revokedKeysFile: string | null;
+}
+
+/** What the filter in front of the engine needs: the same rules for containers as its worker has, and whose worker it is. */
+export interface FilterSettings
+  extends Pick<Settings, 'docker' | 'stateDir' | 'nodeId' | 'maxOutputBytes' | 'logLevel' | 'logFile' | 'logFormat'> {
+  repoUrl: string;
 }

@@ -3,7 +3,7 @@ import type { Settings } from '../config/settings.ts';
 import { isImageAllowed } from '../executor/docker/allow-list.ts';
 import type { DockerExecutor } from '../executor/docker/docker-executor.ts';
 import { type EngineInfo, ExecutorError } from '../executor/executor.ts';
-import { broken, type CheckResult, ok } from './check.ts';
+import { broken, type CheckResult, ok, warning } from './check.ts';
 
 export async function checkEngine(executor: DockerExecutor): Promise<{ result: CheckResult; info: EngineInfo | null }> {
   try {
@@ -17,6 +17,10 @@ export async function checkEngine(executor: DockerExecutor): Promise<{ result: C
 }
 
 export function* checkLimits({ docker }: Settings, info: EngineInfo): Generator<CheckResult> {
+  if (info.missingLimits.length > 0) {
+    yield judgeMissingLimits(info.missingLimits, docker.allowUnlimitedTasks);
+    return;
+  }
   if (docker.memoryBytes > info.memoryBytes) {
     const finding = `DOCKER_MEMORY is more than the engine's ${Math.round(info.memoryBytes / 1024 ** 2)} MiB: tasks that ask for all of it never start here`;
     yield { check: 'limits', outcome: 'warning', finding, remedy: 'lower DOCKER_MEMORY' };
@@ -24,6 +28,15 @@ export function* checkLimits({ docker }: Settings, info: EngineInfo): Generator<
     const finding = `DOCKER_CPUS is ${docker.cpus}, the engine has ${info.cpus}: tasks get at most that`;
     yield { check: 'limits', outcome: 'warning', finding, remedy: 'lower DOCKER_CPUS' };
   } else yield ok('limits', `${docker.cpus} CPUs and ${Math.round(docker.memoryBytes / 1024 ** 2)} MiB for a task`);
+}
+
+function judgeMissingLimits(missing: readonly string[], accepted: boolean): CheckResult {
+  const finding = `the engine cannot limit the ${missing.join(', ')} of a task`;
+  if (accepted) return warning('limits', `${finding}, and tasks run all the same (ALLOW_UNLIMITED_TASKS)`, null);
+  const remedy =
+    'let the engine use cgroups (as root, or rootless on cgroup v2 with delegation; memory may need cgroup_enable=memory on ' +
+    "the kernel's command line), or accept that a task may take the whole machine with ALLOW_UNLIMITED_TASKS=true";
+  return broken('limits', `${finding}, so nothing is claimed`, remedy);
 }
 
 export async function checkImage(executor: DockerExecutor, { docker }: Settings): Promise<CheckResult> {

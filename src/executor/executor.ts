@@ -86,6 +86,9 @@ export interface FoundRun {
   discard(): Promise<void>;
 }
 
+/** What a container may use of the machine. */
+export type TaskLimit = 'memory' | 'cpus' | 'pids';
+
 export interface EngineInfo {
   name: string;
   version: string;
@@ -97,6 +100,8 @@ export interface EngineInfo {
   dataRoot: string | null;
   cpus: number;
   memoryBytes: number;
+  /** Limits that it would leave away from a task's container without a word. */
+  missingLimits: readonly TaskLimit[];
 }
 
 export interface ImageUsage {

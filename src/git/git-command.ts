@@ -303,8 +303,13 @@ function messageFor(operation: string, kind: string, ending: Ending, deadlineMs:
   return `git ${operation} failed: ${said === '' ? 'it gave no reason' : said}`;
 }
 
-function isOnPath(program: string, path: string): boolean {
-  return path
-    .split(delimiter)
-    .some((dir) => dir !== '' && statSync(join(dir, program), { throwIfNoEntry: false })?.isFile() === true);
+/** A directory that this user may not look into has nothing for it, as for a shell. */
+export function isOnPath(program: string, path: string): boolean {
+  return path.split(delimiter).some((dir) => {
+    try {
+      return dir !== '' && statSync(join(dir, program), { throwIfNoEntry: false })?.isFile() === true;
+    } catch {
+      return false;
+    }
+  });
 }

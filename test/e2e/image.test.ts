@@ -183,18 +183,21 @@ describe('the health check', () => {
   });
 });
 
-describe('docker/compose.yaml', () => {
+describe.each(['compose.yaml', 'compose.filtered.yaml'])('docker/%s', (file) => {
+  const path = join(ROOT, 'docker', file);
+  const name = file.replaceAll('.', '-');
+
   it('names the settings that it cannot do without', async () => {
-    const { code, stderr } = await image.compose([join(ROOT, 'docker/compose.yaml')], {}, ['config']);
+    const { code, stderr } = await image.compose([path], {}, ['config']);
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/DGRID_REPO_URL|NODE_ID|DOCKER_GID/);
   });
 
   it('runs a worker that becomes healthy, works, and signs off when it is stopped', async () => {
-    const repo = await repository('composed');
+    const repo = await repository(name);
     await repo.queue({ before: { script: 'echo before' } });
     // The engine has no network for containers, and nobody wants to wait half a minute for a first look.
-    const override = directory.sub('override.yaml');
+    const override = directory.sub(`override-${file}`);
     const worker = {
       network_mode: 'host',
       environment: { HTTP_PORT: String(await freePort()), PULL_INTERVAL: '1', RECORD_DELAY: '1', ...UNHURRIED },
@@ -202,11 +205,11 @@ describe('docker/compose.yaml', () => {
     };
     // JSON is YAML too.
     writeFileSync(override, JSON.stringify({ services: { worker } }));
-    const files = [join(ROOT, 'docker/compose.yaml'), override];
+    const files = [path, override];
     const env = {
       DGRID_VERSION: 'test',
-      DGRID_REPO_URL: server.url('composed'),
-      NODE_ID: 'composed',
+      DGRID_REPO_URL: server.url(name),
+      NODE_ID: name,
       DOCKER_GID: image.socketGroup,
       DOCKER_SOCKET: engine.socketPath,
     };
@@ -219,10 +222,13 @@ describe('docker/compose.yaml', () => {
     expect(config).toMatch(/stop_grace_period: ("?150s"?|2m30s)/);
     expect(config).toMatch(/PULL_INTERVAL: ['"]?1\b/); // the service's settings beat the profile's
     await compose('up', '--detach', '--no-build');
-    const container = (await compose('ps', '--quiet')).trim();
+    const container = (await compose('ps', '--quiet', 'worker')).trim();
     await image.untilHealthy(container);
     await until('the task has its record', async () => (await repo.record('before')) !== null, 30_000);
-    expect(await repo.record('before')).toMatchObject({ status: 'success', node_id: 'composed' });
+    expect(await repo.record('before')).toMatchObject({ status: 'success', node_id: name });
+    const { Mounts } = await image.inspect<{ Mounts: { Source: string }[] }>('container', container);
+    const hasSocket = Mounts.some(({ Source }) => Source === engine.socketPath);
+    expect(hasSocket).toBe(file === 'compose.yaml');
     await compose('stop');
     const { State } = await image.inspect<{ State: { ExitCode: number } }>('container', container);
     expect(State.ExitCode).toBe(0);

@@ -106,6 +106,7 @@ export class SimExecutor implements Executor {
       apiVersion: '1',
       cgroupVersion: '2',
       weighsCpus: true,
+      missingLimits: [],
       dataRoot: null,
       cpus: 2,
       memoryBytes: 2 ** 40,

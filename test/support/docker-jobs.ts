@@ -35,6 +35,7 @@ export function dockerSettings(host: string, changes: Partial<DockerSettings> = 
     runtime: null,
     workDirBytes: 16 * MIB,
     callTimeoutMs: 20_000,
+    allowUnlimitedTasks: false,
     warmPoolSize: 0,
     warmPoolIdleMs: 60_000,
     pruneDanglingImages: false,

@@ -68,6 +68,7 @@ export function testSettings(stateDir: string, name: string, overrides: Partial<
       runtime: null,
       workDirBytes: 8 * 1024 ** 2,
       callTimeoutMs: 5_000,
+      allowUnlimitedTasks: false,
       warmPoolSize: 0,
       warmPoolIdleMs: 60_000,
       pruneDanglingImages: false,

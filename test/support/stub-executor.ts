@@ -52,6 +52,7 @@ export class StubEngine {
   /** Images that were asked for. */
   readonly asked: string[] = [];
   available = true;
+  missingLimits: EngineInfo['missingLimits'] = [];
   /** What was said last of containers that are made ahead. */
   readiness: Readiness | null = null;
   readonly clock: Clock;
@@ -144,6 +145,7 @@ export class StubExecutor implements Executor {
       apiVersion: '1',
       cgroupVersion: '2',
       weighsCpus: true,
+      missingLimits: this.#engine.missingLimits,
       dataRoot: null,
       cpus: 2,
       memoryBytes: 2 ** 40,

@@ -12,6 +12,7 @@ import { WORKER_COMMANDS } from '../../src/cli/worker/commands.ts';
 import { WORKER_PROGRAM } from '../../src/cli/worker-main.ts';
 import { isOptionName, OPTION_NAMES } from '../../src/config/options.ts';
 import { containerSpec } from '../../src/executor/docker/container-spec.ts';
+import { DOCKER_QUIRKS } from '../../src/executor/docker/engine-quirks.ts';
 import { oid } from '../../src/git/oid.ts';
 import { encodeNodeState, encodeTaskState } from '../../src/ledger/state-codec.ts';
 import { EVENTS, type EventName } from '../../src/observe/events.ts';
@@ -100,6 +101,7 @@ function taskVariables(): string[] {
       imageDigest: null,
       imageVolumes: [],
       networkMode: 'none',
+      quirks: DOCKER_QUIRKS,
     },
   );
   return spec.Env.map((entry) => entry.slice(0, entry.indexOf('=')));
@@ -122,7 +124,7 @@ interface CommandLine {
 /** `dgrid submit --wait`, wherever on a line it stands. What follows a pipe or a comment sign belongs to others. */
 function commandLines(code: string): CommandLine[] {
   return code.split('\n').flatMap((line) => {
-    const match = /(?:^|[\s/(])(dgrid(?:-worker)?) +([a-z]+)(?![\w./-])([^|;#&]*)/.exec(line);
+    const match = /(?:^|[\s/(])(dgrid(?:-worker)?) +([a-z]+(?:-[a-z]+)*)(?![\w./-])([^|;#&]*)/.exec(line);
     if (!match) return [];
     const [text, program = '', command = '', rest = ''] = match;
     const flags = rest.replace(/'[^']*'|"[^"]*"/g, '').match(/(?<=\s)--[a-z][a-z-]*/g) ?? [];

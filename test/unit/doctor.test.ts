@@ -107,6 +107,7 @@ describe('what the machine has to keep itself well', () => {
     apiVersion: '1',
     cgroupVersion: '2',
     weighsCpus: true,
+    missingLimits: [],
     dataRoot: null,
     cpus: 2,
     memoryBytes: 1,

@@ -108,6 +108,12 @@ const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = 
     why: 'the kernel drops the lock with the process; who held it is for a message only',
   },
   'host/own-files.ts': { calls: { rm: 1 }, why: 'what a death left: found again by the next who is short of room' },
+  'executor/docker/filter/admit.ts': {
+    calls: { POST: 6, DELETE: 2 },
+    why: 'a worker’s own calls, passed on: the worker names the step',
+  },
+  'executor/docker/filter/calls.ts': { calls: { POST: 4, DELETE: 1 }, why: 'the same calls, recognised' },
+  'executor/docker/filter/listen.ts': { calls: { chmod: 1, unlink: 1 }, why: 'a socket: made again' },
   'executor/docker/images.ts': { calls: { POST: 1 }, why: "images are the engine's cache: built again" },
   'executor/docker/pull.ts': { calls: { POST: 1 }, why: "images are the engine's cache: pulled again" },
   'executor/docker/registry-credentials.ts': { calls: { open: 1 }, why: 'reads' },
@@ -155,12 +161,15 @@ const OTHER_DOORS: Readonly<Record<string, readonly string[]>> = {
   ],
   'node:sqlite': ['host/kernel-lock.ts'],
   'node:http': [
-    'executor/docker/engine.ts',
+    'executor/docker/engine-transport.ts',
+    'executor/docker/filter/answer.ts',
+    'executor/docker/filter/proxy.ts',
+    'executor/docker/filter/relay.ts',
     'executor/docker/ssh-agent.ts',
     'git/http/connection.ts',
     'observe/http/server.ts',
   ],
-  'node:https': ['executor/docker/engine.ts', 'git/http/connection.ts'],
+  'node:https': ['executor/docker/engine-transport.ts', 'executor/docker/filter/relay.ts', 'git/http/connection.ts'],
 };
 
 function importsOf(source: string, module: string): string[] {

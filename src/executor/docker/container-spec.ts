@@ -7,6 +7,7 @@ import type { DockerSettings } from '../../config/settings.ts';
 import type { NodeId } from '../../task/id.ts';
 import { ExecutorError, type Job } from '../executor.ts';
 import { bootstrapArgv, SECRETS_DIR, WORK_DIR } from './bootstrap.ts';
+import type { EngineQuirks } from './engine-quirks.ts';
 import { fullImageName } from './image-name.ts';
 import { writeLabels, writeWarmLabels } from './labels.ts';
 import { NO_NETWORK } from './network-list.ts';
@@ -27,7 +28,6 @@ const LOG_FILES = 2;
 const MAX_IMAGE_VOLUMES = 16;
 /** For what one task's secrets may come to at most, each in whole pages. */
 const SECRETS_DIR_BYTES = 256 * 1024;
-const SECRETS_MOUNT = `rw,noexec,nosuid,nodev,size=${SECRETS_DIR_BYTES},mode=0700,uid=${TASK_USER},gid=${TASK_USER}`;
 /** The kernel's bounds on what a program can be started with: each string, and (on the safe side) all together. */
 const MAX_STRING_BYTES = 128 * 1024 - 1;
 const MAX_STRINGS_BYTES = MIB;
@@ -48,6 +48,7 @@ export interface SpecContext {
   imageVolumes: readonly string[];
   /** What the engine is told of the network: `none`, or that of a network which is allowed and there. */
   networkMode: string;
+  quirks: EngineQuirks;
 }
 
 type SpecSettings = Pick<
@@ -139,9 +140,9 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
       SecurityOpt: ['no-new-privileges'],
       ReadonlyRootfs: true,
       Tmpfs: {
-        ...tmpfs(workDirBytes, context.imageVolumes),
+        ...tmpfs(workDirBytes, context),
         // Always, so that containers which wait for a script fit any.
-        ...(isScript ? { [SECRETS_DIR]: SECRETS_MOUNT } : {}),
+        ...(isScript ? { [SECRETS_DIR]: secretsMount(context) } : {}),
       },
       IpcMode: 'private',
       CgroupnsMode: 'private',
@@ -259,9 +260,14 @@ function checkSizes(strings: readonly string[]): void {
   }
 }
 
-function tmpfs(sizeBytes: number, imageVolumes: readonly string[]): Record<string, string> {
+const TMPFS_OWNER: Readonly<Record<EngineQuirks['tmpfs'], string>> = {
+  owned: `mode=0700,uid=${TASK_USER},gid=${TASK_USER}`,
+  open: 'mode=1777,notmpcopyup',
+};
+
+function tmpfs(sizeBytes: number, { imageVolumes, quirks }: SpecContext): Record<string, string> {
   // Programs may be run from there: `noexec` stops no script, and breaks whatever compiles itself.
-  const options = `rw,exec,nosuid,nodev,size=${sizeBytes},mode=0700,uid=${TASK_USER},gid=${TASK_USER}`;
+  const options = `rw,exec,nosuid,nodev,size=${sizeBytes},${TMPFS_OWNER[quirks.tmpfs]}`;
   if (imageVolumes.length > MAX_IMAGE_VOLUMES) {
     throw rejected(`the image declares ${imageVolumes.length} volumes, at most ${MAX_IMAGE_VOLUMES} can be covered`);
   }
@@ -269,6 +275,10 @@ function tmpfs(sizeBytes: number, imageVolumes: readonly string[]): Record<strin
   for (const volume of imageVolumes) mounts[volume] = options;
   mounts[WORK_DIR] = options;
   return mounts;
+}
+
+function secretsMount({ quirks }: SpecContext): string {
+  return `rw,noexec,nosuid,nodev,size=${SECRETS_DIR_BYTES},${TMPFS_OWNER[quirks.tmpfs]}`;
 }
 
 function logLimits(maxOutputBytes: number): Record<string, string> {

@@ -28,7 +28,7 @@ import {
 import { canTravel } from './bootstrap.ts';
 import { BUILT_IMAGE } from './busybox-image.ts';
 import { type CleanContext, clean } from './clean.ts';
-import { type ContainerSpec, containerSpec, taskEnv } from './container-spec.ts';
+import { type ContainerSpec, containerSpec, type SpecContext, taskEnv } from './container-spec.ts';
 import { Containers } from './containers.ts';
 import { Engine } from './engine.ts';
 import { EngineFacts } from './engine-facts.ts';
@@ -67,6 +67,8 @@ export interface DockerExecutorOptions {
   /** Runs that the caller still needs although they ended, beside those that were started or taken up here. */
   isLive?: (key: RunKey) => boolean;
 }
+
+type Surroundings = Pick<SpecContext, 'engineCpus' | 'networkMode' | 'quirks'>;
 
 export class DockerExecutor implements Executor {
   readonly #options: DockerExecutorOptions;
@@ -138,11 +140,11 @@ export class DockerExecutor implements Executor {
       throw new ExecutorError('rejected', `image ${JSON.stringify(job.image)} is not on the operator's list`);
     }
     const looked = job.pinned ? this.#images.byId(job.pinned.id) : this.#images.present(job.image);
-    const [image, engineCpus, networkMode] = await Promise.all([looked, this.#facts.cpus(), this.#networkMode(job)]);
+    const [image, around] = await Promise.all([looked, this.#surroundings(job)]);
     if (image === null) throw new ExecutorError('image-unavailable', `image ${job.image} is not there`);
     const nonce = randomHex(NONCE_BYTES);
     const ofRun = { name: job.image, digest: job.pinned?.digest ?? image.digest };
-    const spec = this.#specOf(job, nonce, { ...image, digest: ofRun.digest }, engineCpus, networkMode);
+    const spec = this.#specOf(job, nonce, { ...image, digest: ofRun.digest }, around);
     const told = { image: ofRun, mask: maskFor(job) };
     if (job.program.kind === 'script' && canTravel(job.program.script, taskEnv(job), job.secrets)) {
       const warm = this.#pool.take({ spec, image: { id: image.id, name: job.image } });
@@ -242,8 +244,7 @@ export class DockerExecutor implements Executor {
       const key = { taskId: taskId('none'), nodeId, incarnation: 'none', epoch: 0 };
       const program = { kind: 'script', script: '' } as const;
       const job = { key, attempt: 0, image: name, program, env: {}, cpus, memoryBytes, timeoutMs };
-      const spec = this.#specOf(job, '', image, await this.#facts.cpus(), await this.#networkMode(job));
-      return { spec, image: { id: image.id, name } };
+      return { spec: this.#specOf(job, '', image, await this.#surroundings(job)), image: { id: image.id, name } };
     }
     return null;
   }
@@ -263,10 +264,20 @@ export class DockerExecutor implements Executor {
     throw new ExecutorError('rejected', `network: ${JSON.stringify(network)} does not exist on this node; ${remedy}`);
   }
 
-  #specOf(job: Job, nonce: string, image: PresentImage, engineCpus: number | null, networkMode: string): ContainerSpec {
+  #specOf(job: Job, nonce: string, image: PresentImage, around: Surroundings): ContainerSpec {
     const { gridId, maxOutputBytes, settings } = this.#options;
     const ofImage = { imageId: image.id, imageDigest: image.digest, imageVolumes: image.volumes };
-    return containerSpec(job, settings, { gridId, nonce, maxOutputBytes, engineCpus, networkMode, ...ofImage });
+    return containerSpec(job, settings, { gridId, nonce, maxOutputBytes, ...around, ...ofImage });
+  }
+
+  /** What of the engine the container depends on; all but the network is asked once. */
+  async #surroundings(job: Job): Promise<Surroundings> {
+    const [engineCpus, quirks, networkMode] = await Promise.all([
+      this.#facts.cpus(),
+      this.#facts.quirks(),
+      this.#networkMode(job),
+    ]);
+    return { engineCpus, quirks, networkMode };
   }
 
   /** @param container of which only the name is known before it is made. */

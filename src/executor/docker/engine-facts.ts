@@ -2,16 +2,33 @@
 import type { EngineInfo } from '../executor.ts';
 import { readTime } from './containers.ts';
 import { type Engine, readAll } from './engine.ts';
+import { type LimitFacts, missingLimits } from './engine-limits.ts';
+import { type EngineQuirks, quirksOf } from './engine-quirks.ts';
 
-interface InfoAnswer {
+interface InfoAnswer extends LimitFacts {
   NCPU?: number;
   MemTotal?: number;
-  CgroupVersion?: string;
   CPUShares?: boolean;
   DockerRootDir?: string;
   SystemTime?: string;
   LiveRestoreEnabled?: boolean;
 }
+
+/** All that is ever read of the engine's long answer. */
+export const INFO_FIELDS = [
+  'NCPU',
+  'MemTotal',
+  'CgroupDriver',
+  'CgroupVersion',
+  'MemoryLimit',
+  'CpuCfsQuota',
+  'CPUShares',
+  'PidsLimit',
+  'SecurityOptions',
+  'DockerRootDir',
+  'SystemTime',
+  'LiveRestoreEnabled',
+] as const satisfies readonly (keyof InfoAnswer)[];
 
 interface VersionAnswer {
   Version?: string;
@@ -37,6 +54,7 @@ const MAX_EVENTS_BYTES = 1024 * 1024;
 export class EngineFacts {
   readonly #engine: Engine;
   #cpus: number | null = null;
+  #quirks: EngineQuirks | null = null;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -54,6 +72,7 @@ export class EngineFacts {
       dataRoot: info.DockerRootDir || null,
       cpus: info.NCPU ?? 0,
       memoryBytes: info.MemTotal ?? 0,
+      missingLimits: missingLimits(info),
     };
   }
 
@@ -61,6 +80,12 @@ export class EngineFacts {
   async cpus(): Promise<number | null> {
     this.#cpus ??= (await this.#info()).NCPU ?? null;
     return this.#cpus;
+  }
+
+  /** Asked once: another engine at the same address is another one for the next worker. @throws ExecutorError */
+  async quirks(): Promise<EngineQuirks> {
+    this.#quirks ??= quirksOf(((await this.#version()).Components ?? []).map(({ Name }) => Name ?? ''));
+    return this.#quirks;
   }
 
   /** In the engine's terms: amd64, arm64, … */

@@ -280,14 +280,13 @@ export class Images {
       this.#emit('image.unavailable', { image, err: error });
       throw error;
     }
-    const name = parseImageName(full);
     const answer = await this.#engine.stream({
       method: 'POST',
       path: '/images/create',
       query: {
         fromSrc: '-',
-        repo: name?.repository ?? BUILT_IMAGE,
-        tag: name?.tag ?? 'latest',
+        // The whole name in one: Podman does not read a tag beside it.
+        repo: full,
         changes: BUILT_IMAGE_CHANGES,
       },
       bytes: busyboxRootTar(busybox),

@@ -7,7 +7,7 @@ import type { Engine } from './engine.ts';
 import { NO_NETWORK } from './network-list.ts';
 
 /** The engine's own, which it treats in a way of its own: by name. */
-const DEFAULT_BRIDGE = 'bridge';
+export const DEFAULT_BRIDGE = 'bridge';
 
 export class Networks {
   readonly #engine: Engine;

@@ -198,3 +198,42 @@ describe('containers that are made ahead', () => {
     expect(engine.readiness).toBe('empty');
   });
 });
+
+describe('an engine that cannot limit what tasks use', () => {
+  function unlimited(): StubEngine {
+    return Object.assign(engineWith({}), { missingLimits: ['memory', 'pids'] });
+  }
+
+  it('gets no task, says why, and gets them once it can', async () => {
+    const g = await grid();
+    await g.queue({ task: { script: 'exit 0' } });
+    const engine = unlimited();
+    const worker = await g.startWorker('a', { engine, settings: { healthCheckEvery: 1 } });
+    await until('the worker to say so', () => worker.events.named('engine.unlimited').length > 0);
+    expect(worker.events.named('engine.unlimited')).toEqual([
+      { engine: 'stub', missing: ['memory', 'pids'], accepted: false },
+    ]);
+    await until('some looks', () => worker.events.named('health.passed').length > 3);
+    expect(worker.gate.reasons).toEqual([
+      { reason: 'limits', text: expect.stringContaining('memory, pids of a task (ALLOW_UNLIMITED_TASKS)') },
+    ]);
+    expect(engine.starts).toEqual([]);
+    engine.missingLimits = [];
+    await until('the record', async () => (await g.record('task')) !== null);
+    expect(worker.events.named('engine.unlimited')).toHaveLength(1);
+    await stop(worker);
+  });
+
+  it('gets them where the operator accepts that, and it is told', async () => {
+    const g = await grid();
+    await g.queue({ task: { script: 'exit 0' } });
+    const { docker } = testSettings('/nowhere', 'a');
+    const worker = await g.startWorker('a', {
+      engine: unlimited(),
+      settings: { docker: { ...docker, allowUnlimitedTasks: true } },
+    });
+    await until('the record', async () => (await g.record('task')) !== null);
+    expect(worker.events.named('engine.unlimited')).toMatchObject([{ accepted: true }]);
+    await stop(worker);
+  });
+});

@@ -30,6 +30,7 @@ describe('Gate', () => {
       memory: 'empty',
       disk: 'empty',
       engine: 'hold',
+      limits: 'hold',
       rate: 'hold',
       cpu: 'hold',
       state: 'hold',

@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { settingsInForce } from '../../../src/config/describe.ts';
-import { type LoadInput, loadClientSettings, loadSettings, type Problem } from '../../../src/config/load.ts';
+import {
+  type LoadInput,
+  loadClientSettings,
+  loadFilterSettings,
+  loadSettings,
+  type Problem,
+} from '../../../src/config/load.ts';
 import type { Machine } from '../../../src/config/machine.ts';
 import { OPTION_NAMES, OPTIONS, optionOf } from '../../../src/config/options.ts';
 import { PROFILE_NAMES, PROFILES } from '../../../src/config/profiles.ts';
@@ -427,5 +433,36 @@ describe('the client', () => {
       'DGRID_REPO_URL',
       'GIT_COMMAND_TIMEOUT',
     ]);
+  });
+});
+
+describe('the filter in front of the engine', () => {
+  // One file for both, of which each may read what it needs.
+  const shared = { ...REPO, GIT_TOKEN_FILE: '/nowhere/token', WEBHOOK_SECRET: 'x', HTTP_PORT: '0', NODE_TTL: '1' };
+
+  test('reads the rules for containers as the worker does, and no secrets of its', () => {
+    expect(loadSettings(input(shared)).ok).toBe(false);
+    const loaded = loadFilterSettings(
+      input({ ...shared, DOCKER_MEMORY: '64m', DOCKER_WORK_SIZE: '1m' }, { flags: { DGRID_STATE_DIR: '/filter' } }),
+    );
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+    expect(loaded.settings).toMatchObject({ repoUrl: REPO.DGRID_REPO_URL, nodeId: 'box-1', stateDir: '/filter' });
+    expect(loaded.settings.docker).toEqual(settings({ DOCKER_MEMORY: '64m', DOCKER_WORK_SIZE: '1m' }).docker);
+    expect(loaded.settings).not.toHaveProperty('git');
+  });
+
+  test('takes the limits of a profile', () => {
+    const loaded = loadFilterSettings(input({ ...REPO, DGRID_PROFILE: 'low-resource' }));
+    expect(loaded.ok && loaded.settings.docker.memoryBytes).toBe(256 * 1024 ** 2);
+  });
+
+  test.each([
+    [{ DOCKER_CPUS: 'many' }, 'DOCKER_CPUS'],
+    [{ DOCKER_WORK_SIZE: '1g' }, 'DOCKER_WORK_SIZE'],
+    [{ NODE_ID: 'A B' }, 'NODE_ID'],
+    [{ DGRID_NO_SUCH: '1' }, 'DGRID_NO_SUCH'],
+  ])('refuses %j', (env, name) => {
+    const loaded = loadFilterSettings(input({ ...REPO, ...env }));
+    expect(loaded.ok ? [] : loaded.problems.map((problem) => problem.name)).toEqual([name]);
   });
 });

@@ -6,6 +6,7 @@ import {
   warmKey,
   warmSpec,
 } from '../../../../src/executor/docker/container-spec.ts';
+import { DOCKER_QUIRKS, quirksOf } from '../../../../src/executor/docker/engine-quirks.ts';
 import { ExecutorError, type Job } from '../../../../src/executor/executor.ts';
 import { nodeId, taskId } from '../../../../src/task/id.ts';
 
@@ -40,6 +41,7 @@ const CONTEXT: SpecContext = {
   imageDigest: DIGEST,
   imageVolumes: [],
   networkMode: 'none',
+  quirks: DOCKER_QUIRKS,
 };
 
 function build(job: Partial<Job> = {}, settings: Partial<typeof SETTINGS> = {}, context: Partial<SpecContext> = {}) {
@@ -151,6 +153,14 @@ describe('containerSpec', () => {
   it('mounts memory over the volumes of an image', () => {
     const { Tmpfs } = build({}, {}, { imageVolumes: ['/data', '/dgrid'] }).HostConfig;
     expect(Tmpfs).toEqual({ '/data': tmpfs, '/dgrid': tmpfs });
+  });
+
+  it('says the same to engines that take it in other words', () => {
+    expect(quirksOf(['Engine', 'containerd'])).toEqual(DOCKER_QUIRKS);
+    const { HostConfig, ...rest } = build({}, {}, { quirks: quirksOf(['Podman Engine', 'Conmon']) });
+    const open = `rw,exec,nosuid,nodev,size=${32 * MIB},mode=1777,notmpcopyup`;
+    expect({ ...rest, HostConfig: { ...HostConfig, Tmpfs: { '/dgrid': tmpfs } } }).toEqual(build());
+    expect(HostConfig.Tmpfs).toEqual({ '/dgrid': open });
   });
 
   it('lets our variables win, and names each once', () => {

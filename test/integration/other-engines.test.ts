@@ -1,0 +1,54 @@
+/**
+ * Engines other than Docker's as root: Podman, and both as an ordinary user runs them. Each takes the scenarios that
+ * Docker takes; what it cannot do on this machine is skipped with the reason that it gives itself.
+ */
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import type { EngineInfo } from '../../src/executor/executor.ts';
+import { CORE_SCENARIOS, prepareSite } from '../support/core-scenarios.ts';
+import { testExecutor } from '../support/docker-jobs.ts';
+import type { EngineApi } from '../support/engine-api.ts';
+import { PodmanEngine } from '../support/podman-engine.ts';
+import { RootlessDocker } from '../support/rootless-docker.ts';
+
+interface Stoppable extends EngineApi {
+  stop(): Promise<void>;
+}
+
+const ENGINES: readonly [string, () => Promise<Stoppable>][] = [
+  ['Podman as root', () => PodmanEngine.start({ rootless: false })],
+  ['Podman as an ordinary user', () => PodmanEngine.start({ rootless: true })],
+  ['Docker as an ordinary user', () => RootlessDocker.start()],
+];
+
+describe.each(ENGINES)('%s', (_, start) => {
+  let engine: Stoppable | null = null;
+  let info: EngineInfo;
+  /** Why there is none. */
+  let reason = '';
+
+  beforeAll(async () => {
+    try {
+      engine = await start();
+    } catch (error) {
+      reason = error instanceof Error ? error.message : String(error);
+      return;
+    }
+    await prepareSite(engine);
+    await using test = await testExecutor(engine.host);
+    info = await test.executor.probe();
+  });
+
+  afterAll(async () => {
+    await engine?.stop();
+  });
+
+  for (const scenario of CORE_SCENARIOS) {
+    it(scenario.name, async ({ skip }) => {
+      if (engine === null) return skip(`no engine of this kind here: ${reason.slice(0, 300)}`);
+      if (scenario.needs === 'limits' && info.missingLimits.length > 0) {
+        return skip(`it cannot limit ${info.missingLimits.join(', ')} here`);
+      }
+      await scenario.run({ engine, host: engine.host });
+    });
+  }
+});
