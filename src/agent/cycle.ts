@@ -11,7 +11,7 @@ import type { DeathWatch } from '../ledger/death-watch.ts';
 import type { GridReader, GridView } from '../ledger/grid-view.ts';
 import type { Membership } from '../ledger/membership.ts';
 import type { Observations } from '../ledger/observations.ts';
-import { type Recorder, recordable, recordingRank, settledRefs } from '../ledger/recorder.ts';
+import { type Recorder, recordingRank, settledRefs } from '../ledger/recorder.ts';
 import { type Candidate, selectCandidates } from '../ledger/selection.ts';
 import type { Settler } from '../ledger/settler.ts';
 import type { SpecCache } from '../ledger/spec-cache.ts';
@@ -22,6 +22,7 @@ import type { NodeId, TaskId } from '../task/id.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import type { Gate } from './gate.ts';
 import { MemoryPlan } from './memory-plan.ts';
+import { Oddities } from './oddities.ts';
 import { isWorthAPush, type Prefetch } from './prefetch.ts';
 import type { RecordingTurn } from './recording-turn.ts';
 import type { TaskRunner } from './task-runner.ts';
@@ -77,7 +78,7 @@ const LOSS_EVENTS = {
 
 export class Cycle {
   readonly #parts: CycleParts;
-  #toldAbout = '';
+  readonly #oddities: Oddities;
   #reportedTip: Oid | null = null;
   /** Until the next push may begin there is nothing to choose. */
   #claimsInMs: number | null = null;
@@ -95,6 +96,7 @@ export class Cycle {
 
   constructor(parts: CycleParts) {
     this.#parts = parts;
+    this.#oddities = new Oddities(parts.emit);
   }
 
   /** A slot is free: starts what was claimed ahead. */
@@ -176,7 +178,7 @@ export class Cycle {
     );
     await specs.update(view.queue);
     observations.observe(view, clock.monotonicMs());
-    this.#tellOddities(view);
+    this.#oddities.tell(view);
     return view;
   }
 
@@ -323,7 +325,7 @@ export class Cycle {
   async #record(view: GridView, options: { last?: boolean } = {}): Promise<void> {
     const { book, clock, nodeId, nodeTtlMs, observations, recorder, recordingTurn, runner, watch } = this.#parts;
     const now = clock.monotonicMs();
-    const waiting = recordable(view);
+    const waiting = recorder.recordable(view);
     const rank = recordingRank(view, nodeId, (id) => {
       const state = view.nodes.get(id)?.state;
       // Heartbeats of idle nodes are not read: they are taken to be as patient as this one.
@@ -377,9 +379,9 @@ export class Cycle {
   }
 
   #report(view: GridView): CycleReport {
-    const { book, clock, observations, recordingTurn, runner } = this.#parts;
+    const { book, clock, observations, recorder, recordingTurn, runner } = this.#parts;
     const now = clock.monotonicMs();
-    const unrecorded = recordingTurn.isRefused(now) ? 0 : recordable(view).length;
+    const unrecorded = recordingTurn.isRefused(now) ? 0 : recorder.recordable(view).length;
     const dueMs: number[] = unrecorded > 0 && !this.#recording ? [recordingTurn.nextLookMs(now)] : [];
     if (this.#claimsInMs !== null && view.queue.files.size > view.tasks.size) dueMs.push(this.#claimsInMs);
     if (this.#leftToOthers) dueMs.push(0);
@@ -410,22 +412,5 @@ export class Cycle {
       if (!brief?.ok || brief.requires.every((label) => nodeLabels.includes(label))) return true;
     }
     return false;
-  }
-
-  /** Once for each new set: what is wrong in the queue and can have no record. */
-  #tellOddities(view: GridView): void {
-    const { illegalPaths, duplicates, alreadyRecorded } = view.queue;
-    const oddities = JSON.stringify([illegalPaths, duplicates.map(({ path }) => path), [...alreadyRecorded]]);
-    if (oddities === this.#toldAbout) return;
-    this.#toldAbout = oddities;
-    const { emit } = this.#parts;
-    for (const path of illegalPaths) emit('queue.illegal-name', { path });
-    for (const { path, taskId } of duplicates) emit('queue.duplicate', { path, task: taskId });
-    for (const id of alreadyRecorded)
-      emit('queue.already-recorded', { path: view.queue.files.get(id)?.path, task: id });
-    for (const [id, { state }] of view.tasks) {
-      if (state?.kind === 'newer-format') emit('task.newer-format', { task: id, format: state.format });
-      if (state?.kind === 'unreadable') emit('task.unreadable-state', { task: id, problem: state.problem });
-    }
   }
 }
