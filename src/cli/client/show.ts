@@ -38,7 +38,7 @@ export function addShowCommand(program: Command, cli: Cli): void {
       const result = (await readResults(client, view, [id])).get(id) ?? null;
       const task = result ? null : await readTask(client, view, id, standing, maxTaskBytes);
       output.document(documentOf(id, view, standing, result, task));
-      print(output, id, view, standing, result, task);
+      printTask(output, id, view, standing, result, task);
     });
   });
 }
@@ -54,12 +54,16 @@ async function readTask(
   const blob: Oid | undefined =
     view.queue.files.get(id)?.blob ?? ('state' in standing ? standing.state.specBlob : undefined);
   if (!blob) return null;
-  const object = (await client.repository.readObjects([blob], client.signal)).get(blob);
-  if (object?.type !== 'blob') return null;
-  return parseTaskFile(object.content, id, { maxTaskBytes, maxTimeoutSeconds: LONGEST_TIMEOUT_SECONDS });
+  const found = (await client.repository.readBlobs([blob], maxTaskBytes, client.signal)).get(blob);
+  if (!found) return null;
+  if (found.kind === 'too-large') {
+    const problem = `the file has ${found.bytes} bytes; at most ${maxTaskBytes} are allowed (MAX_TASK_BYTES)`;
+    return { ok: false, problems: [problem], raw: null };
+  }
+  return parseTaskFile(found.content, id, { maxTaskBytes, maxTimeoutSeconds: LONGEST_TIMEOUT_SECONDS });
 }
 
-function documentOf(
+export function documentOf(
   id: TaskId,
   view: GridView,
   standing: TaskStanding,
@@ -89,7 +93,7 @@ function documentOf(
   };
 }
 
-function print(
+export function printTask(
   output: Output,
   id: TaskId,
   view: GridView,
