@@ -12,7 +12,7 @@ import type { DeathWatch } from '../ledger/death-watch.ts';
 import type { GridReader, GridView } from '../ledger/grid-view.ts';
 import type { Membership } from '../ledger/membership.ts';
 import type { Observations } from '../ledger/observations.ts';
-import { type Recorder, recordable, recordingRank, settledRefs } from '../ledger/recorder.ts';
+import { type Recorder, recordingRank, settledRefs } from '../ledger/recorder.ts';
 import { type Candidate, selectCandidates } from '../ledger/selection.ts';
 import type { Settler } from '../ledger/settler.ts';
 import type { SpecCache } from '../ledger/spec-cache.ts';
@@ -23,6 +23,7 @@ import type { NodeId } from '../task/id.ts';
 import { chooseFitting, type Unfit } from './fitting.ts';
 import type { Gate } from './gate.ts';
 import type { ImageBreakers } from './image-breakers.ts';
+import { Oddities } from './oddities.ts';
 import { isWorthAPush, type Prefetch } from './prefetch.ts';
 import type { RecordingTurn } from './recording-turn.ts';
 import { hopelessImages } from './set-aside-images.ts';
@@ -84,7 +85,7 @@ const LOSS_EVENTS = {
 
 export class Cycle {
   readonly #parts: CycleParts;
-  #toldAbout = '';
+  readonly #oddities: Oddities;
   #reportedTip: Oid | null = null;
   /** Until the next push may begin there is nothing to choose. */
   #claimsInMs: number | null = null;
@@ -102,6 +103,7 @@ export class Cycle {
 
   constructor(parts: CycleParts) {
     this.#parts = parts;
+    this.#oddities = new Oddities(parts.emit);
   }
 
   /** What this worker leaves alone although it claims: the first task that there was no memory for. */
@@ -191,7 +193,7 @@ export class Cycle {
     images.noteOthers(hopelessImages(view, { nodeId, silentMs: (id) => watch.seemsSilentMs(id) }));
     await specs.update(view.queue);
     observations.observe(view, clock.monotonicMs());
-    this.#tellOddities(view);
+    this.#oddities.tell(view);
     return view;
   }
 
@@ -326,7 +328,7 @@ export class Cycle {
   async #record(view: GridView, options: { last?: boolean } = {}): Promise<void> {
     const { book, clock, nodeId, nodeTtlMs, observations, recorder, recordingTurn, runner, watch } = this.#parts;
     const now = clock.monotonicMs();
-    const waiting = recordable(view);
+    const waiting = recorder.recordable(view);
     const rank = recordingRank(view, nodeId, (id) => {
       const state = view.nodes.get(id)?.state;
       // Heartbeats of idle nodes are not read: they are taken to be as patient as this one.
@@ -380,9 +382,9 @@ export class Cycle {
   }
 
   #report(view: GridView): CycleReport {
-    const { book, clock, images, observations, recordingTurn, runner } = this.#parts;
+    const { book, clock, images, observations, recorder, recordingTurn, runner } = this.#parts;
     const now = clock.monotonicMs();
-    const unrecorded = recordingTurn.isRefused(now) ? 0 : recordable(view).length;
+    const unrecorded = recordingTurn.isRefused(now) ? 0 : recorder.recordable(view).length;
     const dueMs: number[] = unrecorded > 0 && !this.#recording ? [recordingTurn.nextLookMs(now)] : [];
     if (this.#claimsInMs !== null && view.queue.files.size > view.tasks.size) dueMs.push(this.#claimsInMs);
     if (this.#leftToOthers) dueMs.push(0);
@@ -414,22 +416,5 @@ export class Cycle {
       if (!brief?.ok || brief.requires.every((label) => nodeLabels.includes(label))) return true;
     }
     return false;
-  }
-
-  /** Once for each new set: what is wrong in the queue and can have no record. */
-  #tellOddities(view: GridView): void {
-    const { illegalPaths, duplicates, alreadyRecorded } = view.queue;
-    const oddities = JSON.stringify([illegalPaths, duplicates.map(({ path }) => path), [...alreadyRecorded]]);
-    if (oddities === this.#toldAbout) return;
-    this.#toldAbout = oddities;
-    const { emit } = this.#parts;
-    for (const path of illegalPaths) emit('queue.illegal-name', { path });
-    for (const { path, taskId } of duplicates) emit('queue.duplicate', { path, task: taskId });
-    for (const id of alreadyRecorded)
-      emit('queue.already-recorded', { path: view.queue.files.get(id)?.path, task: id });
-    for (const [id, { state }] of view.tasks) {
-      if (state?.kind === 'newer-format') emit('task.newer-format', { task: id, format: state.format });
-      if (state?.kind === 'unreadable') emit('task.unreadable-state', { task: id, problem: state.problem });
-    }
   }
 }

@@ -269,6 +269,24 @@ export class LocalClone {
     return sizes;
   }
 
+  /**
+   * Of what refs hold, what is larger than that, itself or the tree that it names: by id, and with what. Reads no contents.
+   * @throws GitError
+   */
+  async readOversized(oids: readonly Oid[], maxBytes: number, signal?: AbortSignal): Promise<Map<Oid, string>> {
+    const oversized = new Map<Oid, string>();
+    if (oids.length === 0) return oversized;
+    const input = Buffer.from(oids.map((oid) => `${oid}\n${oid}^{tree}\n`).join(''));
+    const { stdout } = await this.run(['cat-file', '--batch-check=%(objectsize)', '--buffer'], { input, signal });
+    // A line for each line; a word in the place of the size where there is no such thing.
+    const bytes = stdout.toString('latin1').split('\n').map(Number);
+    oids.forEach((oid, at) => {
+      const most = Math.max(bytes[2 * at] || 0, bytes[2 * at + 1] || 0);
+      if (most > maxBytes) oversized.set(oid, `it has ${most} bytes; at most ${maxBytes} are read`);
+    });
+    return oversized;
+  }
+
   /** Objects that are there already are no error. @throws GitError */
   async writeObjects(objects: readonly GitObject[], signal?: AbortSignal): Promise<void> {
     const distinct = [...new Map(objects.map((object) => [object.oid, object])).values()];

@@ -94,6 +94,15 @@ export function parseTree(content: Buffer, format: ObjectFormat): TreeEntry[] {
   return entries;
 }
 
+/** As `parseTree`; null when the bytes are no tree. */
+export function entriesOf(content: Buffer, format: ObjectFormat): TreeEntry[] | null {
+  try {
+    return parseTree(content, format);
+  } catch {
+    return null;
+  }
+}
+
 export function makeCommit(data: CommitData, format: ObjectFormat): GitObject {
   const lines = [
     `tree ${data.tree}`,

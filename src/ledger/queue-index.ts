@@ -7,59 +7,54 @@ import { type GitObject, MODE_TREE, parseTree, type TreeEntry } from '../git/obj
 import type { ObjectFormat, Oid } from '../git/oid.ts';
 import { SortedEntries } from '../git/sorted-entries.ts';
 import type { TreeReader } from '../git/tree-edit.ts';
-import { isTaskId, type TaskId } from '../task/id.ts';
-import { COMPLETED_DIR, FAILED_DIR, QUEUE_DIR, SIGNATURE_SUFFIX } from './names.ts';
-
-export interface QueueFile {
-  taskId: TaskId;
-  path: string;
-  blob: Oid;
-  /** Anything but a regular file (a link, a submodule) is an invalid task. */
-  regular: boolean;
-  /** The file beside it that has its signature; null when there is none. */
-  signature: Oid | null;
-}
+import type { TaskId } from '../task/id.ts';
+import { FoundFiles, isLegalDirectory, type QueueFile } from './found-files.ts';
+import { COMPLETED_DIR, FAILED_DIR, QUEUE_DIR } from './names.ts';
 
 interface RecordDir {
   dir: typeof COMPLETED_DIR | typeof FAILED_DIR;
   entries: SortedEntries;
 }
 
-const SIGNATURE_ENDING = `.json${SIGNATURE_SUFFIX}`;
 /** Directories below the queue; deeper ones are named, not searched. */
 export const MAX_QUEUE_DEPTH = 16;
+/** A few small trees can unfold to more files than there are atoms: beyond these, no further directory is read. */
+const MAX_QUEUE_DIRECTORIES = 10_000;
+const MAX_QUEUE_ENTRIES = 250_000;
 
 export class QueueIndex {
   readonly files: ReadonlyMap<TaskId, QueueFile>;
-  /** Paths of files that can never become a task: their name is no legal id, or they are a signature of nothing. */
+  /** Paths of files that can never become a task: their name is no legal id, or that of a directory above; a lone signature. */
   readonly illegalPaths: readonly string[];
+  /** How many more there are. */
+  readonly moreIllegalPaths: number;
+  /** Directories that could not be read, and why. */
+  readonly unreadable: readonly { path: string; problem: string }[];
+  /** The first directory that was left out because there is too much; null when nothing was. */
+  readonly leftOut: string | null;
   /** Files whose id a file earlier in path order has already. */
-  readonly duplicates: readonly QueueFile[];
+  readonly duplicates: ReadonlyMap<TaskId, readonly QueueFile[]>;
   /** Ids that are both queued and recorded: never run, a new id is needed. */
   readonly alreadyRecorded: ReadonlySet<TaskId>;
   readonly #records: readonly RecordDir[];
 
   constructor(parts: {
-    files: ReadonlyMap<TaskId, QueueFile>;
-    illegalPaths: readonly string[];
-    duplicates: readonly QueueFile[];
+    found: FoundFiles;
     records: readonly RecordDir[];
     alreadyRecorded: ReadonlySet<TaskId>;
   }) {
-    this.files = parts.files;
-    this.illegalPaths = parts.illegalPaths;
-    this.duplicates = parts.duplicates;
+    const { found } = parts;
+    this.files = found.files;
+    this.illegalPaths = found.illegalPaths;
+    this.moreIllegalPaths = found.moreIllegalPaths;
+    this.unreadable = found.unreadable;
+    this.leftOut = found.leftOut;
+    this.duplicates = found.duplicates;
     this.#records = parts.records;
     this.alreadyRecorded = parts.alreadyRecorded;
   }
 
-  static readonly EMPTY = new QueueIndex({
-    files: new Map(),
-    illegalPaths: [],
-    duplicates: [],
-    records: [],
-    alreadyRecorded: new Set(),
-  });
+  static readonly EMPTY = new QueueIndex({ found: new FoundFiles(), records: [], alreadyRecorded: new Set() });
 
   /** Where the record of this task stands, or null. */
   recordOf(id: TaskId): { path: string; blob: Oid } | null {
@@ -94,70 +89,69 @@ export class QueueReader {
     this.#format = format;
   }
 
-  /** @param root the tree of the tip. @throws GitError (`corrupt-local`) when a tree is not readable. */
+  /**
+   * @param root the tree of the tip.
+   * @throws GitError: `corrupt-local` when a tree is not there, `corrupt-remote` when one that all depends on is none.
+   */
   async readIndex(root: Oid): Promise<QueueIndex> {
-    const rootEntries = await this.#entries(root);
+    const rootEntries = await this.#entries(root, 'the root');
     const tasks = childTree(rootEntries, 'tasks');
     if (!tasks) return QueueIndex.EMPTY;
-    const taskEntries = await this.#entries(tasks);
+    const taskEntries = await this.#entries(tasks, 'tasks');
     const records = await this.#records(taskEntries);
-    const files = new Map<TaskId, QueueFile>();
-    const illegalPaths: string[] = [];
-    const duplicates: QueueFile[] = [];
-    const used = new Map<Oid, TreeEntry[]>();
-    let level: { path: string; tree: Oid }[] = [];
+    const found = new FoundFiles();
     const queue = childTree(taskEntries, 'queue');
-    if (queue) level.push({ path: QUEUE_DIR, tree: queue });
-    const found: { path: string; entry: TreeEntry }[] = [];
+    if (queue) await this.#walk(queue, found);
+    else if (taskEntries.some(({ name }) => name === 'queue')) found.refuse(QUEUE_DIR, 'it is no directory');
+    const alreadyRecorded = new Set<TaskId>();
+    for (const id of found.files.keys()) {
+      if (records.some(({ entries }) => entries.idOf(`${id}.json`) !== null)) alreadyRecorded.add(id);
+    }
+    return new QueueIndex({ found, records, alreadyRecorded });
+  }
+
+  /** All files below the queue, level by level; what cannot be read does not keep the rest away. */
+  async #walk(queue: Oid, found: FoundFiles): Promise<void> {
+    const used = new Map<Oid, TreeEntry[]>();
+    let level: { path: string; tree: Oid }[] = [{ path: QUEUE_DIR, tree: queue }];
+    const files: { path: string; entry: TreeEntry }[] = [];
+    let directories = 0;
+    let seen = 0;
     for (let depth = 0; level.length > 0; depth += 1) {
       if (depth > MAX_QUEUE_DEPTH) {
-        illegalPaths.push(...level.map(({ path }) => path));
+        for (const { path } of level) found.illegal(path);
         break;
       }
+      directories += level.length;
       const trees = await this.#manyEntries(level.map(({ tree }) => tree));
       const next: typeof level = [];
       for (const { path, tree } of level) {
-        const entries = trees.get(tree) ?? [];
+        if (seen > MAX_QUEUE_ENTRIES) {
+          found.leftOut ??= path;
+          break;
+        }
+        const entries = trees.get(tree) ?? 'it is not there';
+        if (typeof entries === 'string') {
+          found.refuse(path, entries);
+          continue;
+        }
         used.set(tree, entries);
+        seen += entries.length;
         for (const entry of entries) {
           const childPath = `${path}/${entry.name}`;
-          if (entry.mode === MODE_TREE) next.push({ path: childPath, tree: entry.oid });
-          else found.push({ path: childPath, entry });
+          if (entry.mode !== MODE_TREE) {
+            if (found.mayBeTask(childPath, entry)) files.push({ path: childPath, entry });
+          } else if (!isLegalDirectory(entry.name)) found.illegal(childPath);
+          else if (directories + next.length < MAX_QUEUE_DIRECTORIES) next.push({ path: childPath, tree: entry.oid });
+          else found.leftOut ??= childPath;
         }
       }
       level = next;
     }
     this.#cache = used;
-    found.sort((a, b) => (a.path < b.path ? -1 : 1));
-    const signatures = new Map<string, Oid>();
-    for (const { path, entry } of found) {
-      if (!entry.name.endsWith(SIGNATURE_ENDING) || !entry.mode.startsWith('100')) continue;
-      signatures.set(path.slice(0, -SIGNATURE_SUFFIX.length), entry.oid);
-    }
-    for (const { path, entry } of found) {
-      if (path.endsWith(SIGNATURE_ENDING) && entry.mode.startsWith('100')) continue;
-      // Files like .gitkeep and README.md keep the directory alive and are no tasks.
-      if (!entry.name.endsWith('.json')) {
-        if (!entry.name.startsWith('.') && entry.name !== 'README.md') illegalPaths.push(path);
-        continue;
-      }
-      const id = entry.name.slice(0, -'.json'.length);
-      if (!isTaskId(id)) {
-        illegalPaths.push(path);
-        continue;
-      }
-      const regular = entry.mode.startsWith('100');
-      const file: QueueFile = { taskId: id, path, blob: entry.oid, regular, signature: signatures.get(path) ?? null };
-      signatures.delete(path);
-      if (files.has(id)) duplicates.push(file);
-      else files.set(id, file);
-    }
-    illegalPaths.push(...[...signatures.keys()].map((path) => `${path}${SIGNATURE_SUFFIX}`));
-    const alreadyRecorded = new Set<TaskId>();
-    for (const id of files.keys()) {
-      if (records.some(({ entries }) => entries.idOf(`${id}.json`) !== null)) alreadyRecorded.add(id);
-    }
-    return new QueueIndex({ files, illegalPaths, duplicates, records, alreadyRecorded });
+    files.sort((a, b) => (a.path < b.path ? -1 : 1));
+    for (const { path, entry } of files) found.add(path, entry);
+    found.close();
   }
 
   async #records(taskEntries: readonly TreeEntry[]): Promise<RecordDir[]> {
@@ -170,7 +164,9 @@ export class QueueReader {
     const used = new Map<Oid, SortedEntries>();
     const found = dirs.flatMap(({ dir, tree }) => {
       if (!tree) return [];
-      const entries = this.#recordDirs.get(tree) ?? new SortedEntries(treeContent(objects, tree), this.#format());
+      const entries =
+        this.#recordDirs.get(tree) ??
+        whole(dir, () => new SortedEntries(treeContent(objects, tree, dir), this.#format()));
       used.set(tree, entries);
       return [{ dir, entries }];
     });
@@ -178,16 +174,27 @@ export class QueueReader {
     return found;
   }
 
-  async #entries(tree: Oid): Promise<TreeEntry[]> {
-    return parseTree(treeContent(await this.#read([tree]), tree), this.#format());
+  async #entries(tree: Oid, path: string): Promise<TreeEntry[]> {
+    const objects = await this.#read([tree]);
+    return whole(path, () => parseTree(treeContent(objects, tree, path), this.#format()));
   }
 
-  async #manyEntries(trees: readonly Oid[]): Promise<Map<Oid, TreeEntry[]>> {
-    const missing = trees.filter((tree) => !this.#cache.has(tree));
+  /** A text says why one cannot be read. @throws GitError (`corrupt-local`) for one that is not there */
+  async #manyEntries(trees: readonly Oid[]): Promise<Map<Oid, TreeEntry[] | string>> {
+    const missing = [...new Set(trees)].filter((tree) => !this.#cache.has(tree));
     const objects = missing.length > 0 ? await this.#read(missing) : new Map<Oid, GitObject>();
-    return new Map(
-      trees.map((tree) => [tree, this.#cache.get(tree) ?? parseTree(treeContent(objects, tree), this.#format())]),
-    );
+    const all = new Map<Oid, TreeEntry[] | string>();
+    for (const tree of trees) if (!all.has(tree)) all.set(tree, this.#cache.get(tree) ?? this.#parsed(objects, tree));
+    return all;
+  }
+
+  #parsed(objects: ReadonlyMap<Oid, GitObject>, tree: Oid): TreeEntry[] | string {
+    try {
+      return parseTree(treeContent(objects, tree, 'a directory of the queue'), this.#format());
+    } catch (error) {
+      if (error instanceof GitError && error.kind === 'corrupt-local') throw error;
+      return (error as Error).message;
+    }
   }
 }
 
@@ -196,8 +203,20 @@ function childTree(entries: readonly TreeEntry[], name: string): Oid | null {
   return entry?.mode === MODE_TREE ? entry.oid : null;
 }
 
-function treeContent(objects: ReadonlyMap<Oid, GitObject>, tree: Oid): Buffer {
+function treeContent(objects: ReadonlyMap<Oid, GitObject>, tree: Oid, path: string): Buffer {
   const object = objects.get(tree);
-  if (object?.type !== 'tree') throw new GitError('corrupt-local', 'read', `tree ${tree} is not readable`);
-  return object.content;
+  if (!object) throw new GitError('corrupt-local', 'read', `tree ${tree} is not readable`);
+  if (object.type === 'tree') return object.content;
+  throw new GitError('corrupt-remote', 'read', `${path} on the branch is a ${object.type}, not a tree (${tree})`);
+}
+
+/** @throws GitError (`corrupt-remote`) that names what is malformed */
+function whole<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    const message = `${path} on the branch is no tree that can be read (${cause.message}): "git fsck" on the host tells more`;
+    throw new GitError('corrupt-remote', 'read', message, { cause });
+  }
 }

@@ -9,8 +9,8 @@
 import type { Oid } from '../git/oid.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import { type ParsedTask, PRIORITIES, type TaskSpec } from '../task/spec.ts';
+import type { QueueFile } from './found-files.ts';
 import type { GridView } from './grid-view.ts';
-import type { QueueFile } from './queue-index.ts';
 import { rendezvousWeight } from './rendezvous.ts';
 import type { LegalBrief, TaskBrief } from './spec-cache.ts';
 import type { ClaimedState, WaitingState } from './state-codec.ts';

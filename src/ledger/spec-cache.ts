@@ -4,7 +4,8 @@
  */
 import type { Repository } from '../git/repository.ts';
 import { type ParsedTask, PRIORITIES, type Priority, parseTaskFile, type TaskLimits } from '../task/spec.ts';
-import type { QueueFile, QueueIndex } from './queue-index.ts';
+import type { QueueFile } from './found-files.ts';
+import type { QueueIndex } from './queue-index.ts';
 
 /** Blobs read with one call. */
 const READ_BATCH = 10_000;

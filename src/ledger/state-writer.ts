@@ -5,7 +5,7 @@ import type { Clock, RandomHex } from '../runtime.ts';
 import { isLegalMove, type TaskStateName } from '../task/lifecycle.ts';
 import { recordBytes, type TaskResult } from '../task/result.ts';
 import { SIGNATURE_SUFFIX } from './names.ts';
-import { encodeNodeState, encodeTaskState, type NodeState, type TaskState } from './state-codec.ts';
+import { encodeNodeState, encodeTaskState, MAX_COUNT, type NodeState, type TaskState } from './state-codec.ts';
 
 export const RECORD_FILE = 'record.json';
 export const RECORD_SIGNATURE_FILE = `${RECORD_FILE}${SIGNATURE_SUFFIX}`;
@@ -64,7 +64,7 @@ export class StateWriter {
   ): WrittenState & { state: S } {
     const from = before?.state ?? 'absent';
     if (!isLegalMove(from, facts.state)) throw new Error(`a task cannot go from ${from} to ${facts.state}`);
-    const state = { ...facts, nonce: this.#randomHex(NONCE_BYTES) } as unknown as S;
+    const state = { ...facts, ...withinBounds(facts), nonce: this.#randomHex(NONCE_BYTES) } as unknown as S;
     const format = this.#format();
     const files = result ? resultFiles(result) : [];
     const blobs = files.map(({ content }) => makeBlob(content, format));
@@ -88,6 +88,18 @@ export class StateWriter {
     const identity: Identity = { ...this.#user, seconds: this.#clock.wallMs() / 1000 };
     return makeCommit({ tree, parents, author: identity, committer: identity, message }, this.#format());
   }
+}
+
+/** Somebody may have written the highest count there is; what comes after it has to be readable too. */
+function withinBounds(counts: Pick<TaskState, 'epoch' | 'attempt' | 'failures' | 'takeovers'>): typeof counts {
+  const { epoch, attempt, failures, takeovers } = counts;
+  const bounded = (count: number): number => Math.min(Math.max(0, count), MAX_COUNT);
+  return {
+    epoch: bounded(epoch),
+    attempt: bounded(attempt),
+    failures: bounded(failures),
+    takeovers: bounded(takeovers),
+  };
 }
 
 function resultFiles(result: TaskResult): { name: string; content: Uint8Array }[] {

@@ -46,20 +46,14 @@ export function addShowCommand(program: Command, cli: Cli): void {
       const task = result ? null : await readTask(client, view, id, standing, maxTaskBytes);
       const verdict = command.opts()['verify'] === true ? await verify(client, view, result, settings) : null;
       if (verdict?.ok === false) cli.setExitCode(EXIT.failed);
-      output.document({
-        ...documentOf(id, view, standing, result, task),
-        ...(verdict
-          ? {
-              signature: verdict.ok
-                ? { good: true, signer: verdict.signer }
-                : { good: false, problem: verdict.problem },
-            }
-          : {}),
-      });
-      print(output, id, view, standing, result, task);
-      if (verdict) output.line();
-      if (verdict)
-        output.line(verdict.ok ? `signature good, by ${verdict.signer}` : `signature NOT good: ${verdict.problem}`);
+      const signature =
+        verdict && (verdict.ok ? { good: true, signer: verdict.signer } : { good: false, problem: verdict.problem });
+      output.document({ ...documentOf(id, view, standing, result, task), ...(signature ? { signature } : {}) });
+      printTask(output, id, view, standing, result, task);
+      if (!verdict) return;
+      const said = verdict.ok ? `signature good, by ${verdict.signer}` : `signature NOT good: ${verdict.problem}`;
+      output.line();
+      output.line(printable(said));
     });
   });
 }
@@ -98,12 +92,16 @@ async function readTask(
   const blob: Oid | undefined =
     view.queue.files.get(id)?.blob ?? ('state' in standing ? standing.state.specBlob : undefined);
   if (!blob) return null;
-  const object = (await client.repository.readObjects([blob], client.signal)).get(blob);
-  if (object?.type !== 'blob') return null;
-  return parseTaskFile(object.content, id, { maxTaskBytes, maxTimeoutSeconds: LONGEST_TIMEOUT_SECONDS });
+  const found = (await client.repository.readBlobs([blob], maxTaskBytes, client.signal)).get(blob);
+  if (!found) return null;
+  if (found.kind === 'too-large') {
+    const problem = `the file has ${found.bytes} bytes; at most ${maxTaskBytes} are allowed (MAX_TASK_BYTES)`;
+    return { ok: false, problems: [problem], raw: null };
+  }
+  return parseTaskFile(found.content, id, { maxTaskBytes, maxTimeoutSeconds: LONGEST_TIMEOUT_SECONDS });
 }
 
-function documentOf(
+export function documentOf(
   id: TaskId,
   view: GridView,
   standing: TaskStanding,
@@ -133,7 +131,7 @@ function documentOf(
   };
 }
 
-function print(
+export function printTask(
   output: Output,
   id: TaskId,
   view: GridView,
