@@ -61,12 +61,33 @@ const LIMITS = [
   '',
 ];
 
+const FOUND = [
+  '## What was found',
+  '',
+  '- A task could read the word with which the worker’s first steps in its container prove that it is they who speak, and say ' +
+    'in their name that its script never came: it was started again and again, and its record said `lost`. Once they have ' +
+    'said their last word, nothing is believed to be theirs (`forged-words`).',
+  '- Docker Engine 20.10 lets a task without a network open AF_VSOCK sockets, which belong to no network namespace: on a ' +
+    'virtual machine they lead to its hypervisor. Engine 23 and newer refuse them. The worker cannot add to the engine’s ' +
+    'seccomp profile, only replace it, so it leaves it alone; `dgrid-worker doctor` warns of such an engine, and says what to do.',
+  '- One task can take all notifiers, message queues and terminals that the kernel has for the user of all tasks ' +
+    '(`limits-of-its-user`). They are free again when it ends. This is not mended.',
+  '',
+  '## What was not tried',
+  '',
+  '- Holes in the kernel, the container runtime or the engine. Who fears those needs another kernel for tasks.',
+  '- Networks other than `none`: they give a task whatever they reach.',
+  '- Engines, runtimes, versions of cgroups and processors other than those above; programs with file capabilities.',
+  '- Machines whose engine runs with `userns-remap` or without root.',
+  '',
+];
+
 /** @param documents none: nothing was kept with this version */
 export function abusePage(documents: readonly AbuseDocument[]): string {
   const lines = [...INTRODUCTION];
   if (documents.length === 0) lines.push('No results are kept with this version.', '');
   else lines.push(...machineLines(documents), ...documents.flatMap(themeLines), ...openLines(documents));
-  return `${[...lines, ...LIMITS].join('\n').trimEnd()}\n`;
+  return `${[...lines, ...LIMITS, ...FOUND].join('\n').trimEnd()}\n`;
 }
 
 function machineLines(documents: readonly AbuseDocument[]): string[] {

@@ -31,6 +31,7 @@ export function describeTheme(theme: Theme, more: (arena: () => Arena) => void =
   const outcomes = new Map<string, Outcome>();
   let arena: Arena;
   let leftovers: string[] = [];
+  let seconds = 0;
 
   beforeAll(async () => {
     arena = await Arena.open();
@@ -40,7 +41,6 @@ export function describeTheme(theme: Theme, more: (arena: () => Arena) => void =
     }
     seconds = (performance.now() - beganMs) / 1000;
   }, LIMIT_MS);
-  let seconds = 0;
 
   afterAll(async () => {
     const document = await documentOf(theme, arena, { outcomes: [...outcomes.values()], leftovers, seconds });
