@@ -148,7 +148,7 @@ function rowLine(row: AbuseRow, index: number, rows: readonly AbuseRow[]): strin
     isNew ? `\`${row.attack}\`` : '',
     isNew ? cell(row.does) : '',
     row.way === 'command' ? 'command' : row.warm ? 'script, to a container that waited' : 'script',
-    row.reason === null ? 'success' : `\`${row.reason}\`${row.exitCode === null ? '' : `, exit code ${row.exitCode}`}`,
+    recorded(row),
     // The engine may be busy with its output when it has ended.
     `${row.seconds.toFixed(1)} ${row.seconds > row.limitS + 5 ? `(its processes: ${row.aliveS.toFixed(1)}) ` : ''}of ${row.limitS} s`,
     `${row.workerMib} MiB`,
@@ -156,6 +156,14 @@ function rowLine(row: AbuseRow, index: number, rows: readonly AbuseRow[]): strin
     row.left,
   ];
   return `| ${cells.join(' | ')} |`;
+}
+
+/** Of the output, when it was more than a task has to say. */
+const MUCH_BYTES = 1_000_000;
+
+function recorded({ exitCode, reason, wroteBytes }: AbuseRow): string {
+  const how = reason === null ? 'success' : `\`${reason}\`${exitCode === null ? '' : `, exit code ${exitCode}`}`;
+  return wroteBytes < MUCH_BYTES ? how : `${how}, after ${Math.round(wroteBytes / 1e6)} MB of output`;
 }
 
 function cell(text: string): string {

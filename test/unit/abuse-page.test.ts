@@ -17,6 +17,7 @@ const ROW: AbuseRow = {
   seconds: 3.25,
   aliveS: 3.1,
   workerMib: 90,
+  wroteBytes: 999_999,
   neighbours: 2,
   slowestNeighbourS: 0.4,
   left: 0,
@@ -44,7 +45,20 @@ const DOCUMENT: AbuseDocument = {
   peak: { workerMib: 91, engineMib: 92, logMib: 93 },
   leftovers: [],
   harm: [],
-  rows: [ROW, { ...ROW, way: 'command', warm: false, reason: null, exitCode: 0, held: 0, seconds: 11.5, open: [] }],
+  rows: [
+    ROW,
+    {
+      ...ROW,
+      way: 'command',
+      warm: false,
+      reason: null,
+      exitCode: 0,
+      held: 0,
+      seconds: 11.5,
+      wroteBytes: 2_500_000_000,
+      open: [],
+    },
+  ],
 };
 
 describe('the page', () => {
@@ -53,7 +67,9 @@ describe('the page', () => {
     expect(text).toContain(
       '| `bomb` | starts \\| processes | script, to a container that waited | `timeout`, exit code 143 | 3.3 of 3 s | 90 MiB | 4 | 0 |',
     );
-    expect(text).toContain('|  |  | command | success | 11.5 (its processes: 3.1) of 3 s | 90 MiB |  | 0 |');
+    expect(text).toContain(
+      '|  |  | command | success, after 2500 MB of output | 11.5 (its processes: 3.1) of 3 s | 90 MiB |  | 0 |',
+    );
   });
 
   test('adds up what was seen, and tells of what stays open', () => {

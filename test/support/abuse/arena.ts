@@ -9,6 +9,7 @@ import type { ResultRecord } from '../../../src/task/result.ts';
 import { PrivateEngine } from '../engine.ts';
 import { git, gitBytes } from '../git.ts';
 import { GitServer } from '../git-server.ts';
+import { atScale } from '../scale.ts';
 import { TaskRepository } from '../task-repository.ts';
 import { makeTempDir, type TempDir } from '../temp.ts';
 import { until } from '../until.ts';
@@ -24,7 +25,7 @@ import { TaskProcesses } from './task-processes.ts';
 export const LIMITS = { memoryMib: 64, workMib: 16, cpus: 1, processes: 64, parallel: 3, warm: 2, outputMib: 1 };
 const NODE = 'box';
 const REPOSITORY = 'abuse';
-const ROUND_LIMIT_MS = 170_000;
+export const ROUND_LIMIT_MS = atScale(170_000, 3_600_000);
 /** Between two ordinary tasks: few of them are beside two attacks. */
 const NEIGHBOUR_PAUSE_MS = 200;
 
@@ -47,6 +48,17 @@ const NEIGHBOUR_SAYS = [
   '2',
   '',
 ].join('\n');
+
+/** What the worker says only when something went wrong that is not the task's own affair. */
+const TROUBLES: ReadonlySet<string> = new Set([
+  'container.leftover',
+  'container.remove-failed',
+  'engine.unavailable',
+  'pool.died',
+  'pool.failed',
+  'task.engine-failed',
+  'task.handed-back',
+]);
 
 export interface Outcome extends Seen {
   attack: Attack;
@@ -84,6 +96,8 @@ export class Arena {
   readonly watch: BoxWatch;
   /** Entries of the log in which a secret stood. */
   readonly leaks: string[] = [];
+  /** Entries that tell of a trouble of the worker or its engine. */
+  readonly troubles: string[] = [];
   readonly #parts: Parts;
   /** By the task: processes that were left when it had ended. */
   readonly #ended = new Map<string, number[]>();
@@ -102,6 +116,15 @@ export class Arena {
 
   static async open(): Promise<Arena> {
     const engine = await PrivateEngine.start();
+    try {
+      return await Arena.#around(engine);
+    } catch (error) {
+      await engine.stop();
+      throw error;
+    }
+  }
+
+  static async #around(engine: PrivateEngine): Promise<Arena> {
     await importAttackImages(engine);
     const canaries = await Canaries.place(engine.dataRoot);
     const server = await GitServer.start({ auth: { user: 'x-access-token', token: canaries.secrets[0] ?? '' } });
@@ -144,6 +167,7 @@ export class Arena {
   #take(entry: LogEntry): void {
     const text = JSON.stringify(entry);
     if (this.canaries.secrets.some((secret) => text.includes(secret))) this.leaks.push(text);
+    if (TROUBLES.has(entry.event)) this.troubles.push(text);
     const id = String(entry['task']);
     if (entry.event === 'task.finished') this.#ended.set(id, this.#processes.of(id));
     if (entry.event === 'step.done' && entry['step'] === 'container.hand-over') this.#warm.add(id);

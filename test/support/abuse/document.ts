@@ -18,6 +18,8 @@ export interface AbuseRow {
   /** Until the last of its processes was seen. */
   aliveS: number;
   workerMib: number;
+  /** To both outputs. */
+  wroteBytes: number;
   /** Ordinary tasks that ran at the same time, the next one included, and how long the slowest took from its claim. */
   neighbours: number;
   slowestNeighbourS: number;
@@ -94,6 +96,7 @@ function rowOf({ aliveS, attack, left, neighbours, record, seconds, stdout, warm
     seconds: tenths(seconds),
     aliveS: tenths(aliveS),
     workerMib: Math.round(workerMib),
+    wroteBytes: record.stdout_bytes + record.stderr_bytes,
     neighbours: neighbours.length,
     slowestNeighbourS: tenths(Math.max(...neighbours.map(secondsOf))),
     left: left.length,

@@ -3,7 +3,7 @@
  * DGRID_ABUSE_SAVE=FILE what was seen is kept in that file, from which the page is made.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Arena, harmOf, type Outcome, secondsOf } from './arena.ts';
+import { Arena, harmOf, type Outcome, ROUND_LIMIT_MS, secondsOf } from './arena.ts';
 import { type Attack, DEFAULT_LIMIT_S, readDoors, taskIdOf } from './attack.ts';
 import { documentOf, saveDocument } from './document.ts';
 
@@ -14,7 +14,8 @@ const NEIGHBOUR_LIMIT_S = 10;
 const MAX_WORKER_MIB = 200;
 /** Two files for each container that is there, each eight times what is kept of an output; and something beside. */
 const MAX_LOG_MIB = 100;
-const LIMIT_MS = 240_000;
+/** Of the arena and all rounds together. */
+const LIMIT_MS = ROUND_LIMIT_MS + 70_000;
 
 export interface Theme {
   name: string;
@@ -29,23 +30,30 @@ export function describeTheme(theme: Theme, more: (arena: () => Arena) => void =
     .flat()
     .flatMap((attack) => (attack.ways ?? ['script']).map((way) => ({ attack, id: taskIdOf(attack, way) })));
   const outcomes = new Map<string, Outcome>();
-  let arena: Arena;
+  let opened: Arena | null = null;
+  const arena = (): Arena => {
+    if (opened === null) throw new Error('there is no arena');
+    return opened;
+  };
   let leftovers: string[] = [];
   let seconds = 0;
 
   beforeAll(async () => {
-    arena = await Arena.open();
+    opened = await Arena.open();
     const beganMs = performance.now();
     for (const round of theme.rounds) {
-      for (const outcome of await arena.run(round)) outcomes.set(taskIdOf(outcome.attack, outcome.way), outcome);
+      for (const outcome of await arena().run(round)) outcomes.set(taskIdOf(outcome.attack, outcome.way), outcome);
     }
     seconds = (performance.now() - beganMs) / 1000;
   }, LIMIT_MS);
 
   afterAll(async () => {
-    const document = await documentOf(theme, arena, { outcomes: [...outcomes.values()], leftovers, seconds });
-    await arena.close();
-    await saveDocument(document);
+    if (opened === null) return;
+    try {
+      await saveDocument(await documentOf(theme, opened, { outcomes: [...outcomes.values()], leftovers, seconds }));
+    } finally {
+      await opened.close();
+    }
   });
 
   describe(theme.title, () => {
@@ -55,40 +63,28 @@ export function describeTheme(theme: Theme, more: (arena: () => Arena) => void =
       await judge(attack, outcome);
     });
 
-    more(() => arena);
+    more(arena);
 
     it('reaches nothing on the machine, and no secret of the worker', async () => {
-      expect(arena.canaries.harm()).toEqual([]);
-      expect(arena.leaks).toEqual([]);
-      const published = await arena.everythingPublished();
-      const leaked = arena.canaries.secrets.filter(
-        (secret) => published.includes(secret) || arena.worker.output.includes(secret),
-      );
+      const { canaries, leaks, worker } = arena();
+      expect(canaries.harm()).toEqual([]);
+      expect(leaks).toEqual([]);
+      const published = await arena().everythingPublished();
+      const leaked = canaries.secrets.filter((secret) => published.includes(secret) || worker.output.includes(secret));
       expect(leaked).toEqual([]);
     });
 
     it('leaves nothing behind, and the worker as it was', async () => {
-      expect(arena.watch.peak.logMib).toBeLessThan(MAX_LOG_MIB);
-      const left = await arena.leave();
+      const { troubles, watch, worker } = arena();
+      expect(watch.peak.logMib).toBeLessThan(MAX_LOG_MIB);
+      const left = await arena().leave();
       leftovers = left.leftovers;
       expect(leftovers).toEqual([]);
-      expect(left.code, arena.worker.output.slice(-4_000)).toBe(0);
-      const troubles = arena.worker.log.filter(({ event }) => TROUBLES.has(event));
+      expect(left.code, worker.output.slice(-4_000)).toBe(0);
       expect(troubles).toEqual([]);
     });
   });
 }
-
-/** What the worker says only when something went wrong that is not the task's own affair. */
-const TROUBLES: ReadonlySet<string> = new Set([
-  'container.leftover',
-  'container.remove-failed',
-  'engine.unavailable',
-  'pool.died',
-  'pool.failed',
-  'task.engine-failed',
-  'task.handed-back',
-]);
 
 async function judge(attack: Attack, outcome: Outcome): Promise<void> {
   const { aliveS, left, neighbours, record, seconds, stderr, stdout, workerMib } = outcome;
