@@ -50,8 +50,7 @@ const LIMITS = [
   '- **Memory of the kernel** that a task causes (names of files, inodes, pipes, sockets) counts as memory of the task, ' +
     'unless the machine was started with `cgroup.memory=nokmem`.',
   '- **What the engine does for a task** is not part of the task’s share of the processors: a flood of output keeps the ' +
-    'engine and the worker busy, each with up to one processor, until the task’s limit. What they keep of it on disk is ' +
-    'bounded, what is written in all is not. Of very short lines the engine may still have so many to write when the task ' +
+    'engine and the worker busy as long as it lasts. What is kept of it on disk is bounded, what is written in all is not. Of very short lines the engine may still have so many to write when the task ' +
     'has been ended that it says so some seconds later, and the record comes by as much later (`empty-lines`).',
   '- **`sync`** makes the kernel write out all disks, whoever asks.',
   '- **System calls that the engine lets through** are the engine’s choice: its own seccomp profile is kept, so a newer ' +
@@ -65,13 +64,13 @@ const FOUND = [
   '## What was found',
   '',
   '- A task could read the word with which the worker’s first steps in its container prove that it is they who speak, and say ' +
-    'in their name that its script never came: it was started again and again, and its record said `lost`. Once they have ' +
-    'said their last word, nothing is believed to be theirs (`forged-words`).',
+    'in their name that its script never came: it would have been started again and again, until it counted as lost. Once ' +
+    'they have said their last word, nothing is believed to be theirs (`forged-words`).',
   '- Docker Engine 20.10 lets a task without a network open AF_VSOCK sockets, which belong to no network namespace: on a ' +
     'virtual machine they lead to its hypervisor. Engine 23 and newer refuse them. The worker cannot add to the engine’s ' +
     'seccomp profile, only replace it, so it leaves it alone; `dgrid-worker doctor` warns of such an engine, and says what to do.',
   '- One task can take all notifiers, message queues and terminals that the kernel has for the user of all tasks ' +
-    '(`limits-of-its-user`). They are free again when it ends. This is not mended.',
+    '(`limits-of-its-user`). They are free again when it ends; until then this is not mended.',
   '',
   '## What was not tried',
   '',

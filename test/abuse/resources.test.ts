@@ -242,14 +242,25 @@ const USERS: readonly Attack[] = [
   },
   {
     name: 'limits-of-its-user-beside',
-    does: 'looks what is left of that for another task',
-    program: { perl: `sleep 2; ${LIMITS_OF_USERS.look}` },
+    does: 'looks at the same time what is left of that for another task',
+    program: { perl: `sleep 2; ${LIMITS_OF_USERS.lookMeanwhile}` },
     reason: null,
+  },
+];
+
+const USERS_AFTERWARDS: readonly Attack[] = [
+  {
+    name: 'limits-of-its-user-afterwards',
+    does: 'looks for it when the first one has ended',
+    program: { perl: LIMITS_OF_USERS.lookAfterwards },
+    reason: null,
+    check: ({ stdout }) =>
+      expect(stdout.toString()).toBe('got 5 of 5 notifiers\ngot 5 of 5 queues\ngot 5 of 5 terminals\n'),
   },
 ];
 
 describeTheme({
   name: 'resources',
   title: 'a task that takes all it can get',
-  rounds: [PROCESSES, [...MEMORY, ...FILES], USERS],
+  rounds: [PROCESSES, [...MEMORY, ...FILES], USERS, USERS_AFTERWARDS],
 });

@@ -214,7 +214,7 @@ const MACHINE: readonly Attack[] = [
   },
   {
     name: 'odd-files',
-    does: 'leaves links, pipes, sockets, devices, and names that lead elsewhere in its work directory, for whoever collects',
+    does: 'leaves links, pipes, sockets, and names that lead elsewhere in its work directory, for whoever collects',
     program: {
       perl: [
         'symlink("/etc/shadow", "result.json"); symlink("../../../etc/passwd", "stdout.log"); symlink("/", "root"); symlink(".", "loop");',
@@ -231,7 +231,7 @@ const MACHINE: readonly Attack[] = [
   },
   {
     name: 'secrets',
-    does: 'reads every file that it can, the environment and memory of every process that it sees, and looks for secrets',
+    does: 'reads every file that it can, with the environment of every process that it sees, and looks for secrets',
     program: {
       perl: [
         'my ($seen, %found) = (0);',

@@ -83,6 +83,7 @@ const HOLD = [
 
 export const LIMITS_OF_USERS = {
   take: `${HOLD}\n$| = 1; my $child = fork; hold(4000); print "took $held{$_} $_\\n" for sort keys %held; sleep 3; exit 0 if !$child; wait`,
-  /** Says how many of a few were left. */
-  look: `${HOLD}\nhold(5); print "open $held{$_} of 5 $_ were left for another task\\n" for sort keys %held`,
+  /** Says how many of a few were left, as doors that are open: nothing keeps a task from taking them. */
+  lookMeanwhile: `${HOLD}\nhold(5); print "open $_ that the kernel shares among all tasks: another one got $held{$_} of 5\\n" for sort keys %held`,
+  lookAfterwards: `${HOLD}\nhold(5); print "got $held{$_} of 5 $_\\n" for sort keys %held`,
 } as const;
