@@ -5,6 +5,9 @@ import type { DockerExecutor } from '../executor/docker/docker-executor.ts';
 import { type EngineInfo, ExecutorError } from '../executor/executor.ts';
 import { broken, type CheckResult, ok, warning } from './check.ts';
 
+/** Docker 23: from here on the engine's seccomp profile refuses sockets that belong to no network namespace. */
+const API_WITHOUT_VSOCK = { major: 1, minor: 42 };
+
 export async function checkEngine(executor: DockerExecutor): Promise<{ result: CheckResult; info: EngineInfo | null }> {
   try {
     const info = await executor.probe();
@@ -37,6 +40,21 @@ function judgeMissingLimits(missing: readonly string[], accepted: boolean): Chec
     'let the engine use cgroups (as root, or rootless on cgroup v2 with delegation; memory may need cgroup_enable=memory on ' +
     "the kernel's command line), or accept that a task may take the whole machine with ALLOW_UNLIMITED_TASKS=true";
   return broken('limits', `${finding}, so nothing is claimed`, remedy);
+}
+
+/**
+ * Without a network a task still reaches whoever listens on AF_VSOCK where the engine lets it: the hypervisor of a virtual
+ * machine, programs on this machine, other tasks.
+ */
+export function judgeSockets({ apiVersion, name, version }: EngineInfo): CheckResult {
+  const [major = 0, minor = 0] = apiVersion.split('.').map(Number);
+  const isNewer =
+    major > API_WITHOUT_VSOCK.major || (major === API_WITHOUT_VSOCK.major && minor >= API_WITHOUT_VSOCK.minor);
+  if (isNewer) return ok('sockets of tasks', 'none that leads past their network');
+  const finding = `${name} ${version} lets tasks open AF_VSOCK sockets, which lead past DOCKER_NETWORK, also to the hypervisor`;
+  const remedy =
+    'use Docker Engine 23 or newer, or start dockerd with a seccomp profile of your own that refuses AF_VSOCK';
+  return warning('sockets of tasks', finding, remedy);
 }
 
 export async function checkImage(executor: DockerExecutor, { docker }: Settings): Promise<CheckResult> {

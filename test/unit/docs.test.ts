@@ -49,6 +49,7 @@ describe.each(PAGES.map((page) => [page.path, page] as const))('%s', (path, page
 /** Of Git, Git hosts, Node.js, npm, the system, and our own tests. */
 const FOREIGN_VARIABLES = [
   'ALLOWED_HOST_LIST',
+  'DGRID_ABUSE_SAVE',
   'DGRID_FAULT_SCALE',
   'GIT_AUTHOR_EMAIL',
   'GIT_AUTHOR_NAME',

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { judgeCapabilities } from '../../src/doctor/capabilities.ts';
+import { judgeSockets } from '../../src/doctor/engine.ts';
 import { checkHours, checkWeight, judgePressure } from '../../src/doctor/governance.ts';
 import { judgeListing, judgeNodes } from '../../src/doctor/repository.ts';
 import { judgeBranch, judgeIndependence, judgeRepeated, judgeSteps } from '../../src/doctor/swaps.ts';
@@ -40,6 +41,31 @@ describe('what a server offers', () => {
   it('has a remedy wherever it is not well', () => {
     const bad = [...capabilities({ protocol: 1, shallow: false }, null), ...capabilities(null, new Set())];
     for (const { check, outcome, remedy } of bad) if (outcome !== 'ok') expect(remedy, check).not.toBeNull();
+  });
+});
+
+describe('an engine', () => {
+  const engine = {
+    name: 'Engine',
+    version: '1',
+    cgroupVersion: '2',
+    weighsCpus: true,
+    missingLimits: [],
+    dataRoot: null,
+    cpus: 1,
+    memoryBytes: 1,
+  } as const;
+
+  it.each([
+    ['1.41', 'warning'],
+    ['1.42', 'ok'],
+    ['1.100', 'ok'],
+    ['2.0', 'ok'],
+    ['unknown', 'warning'],
+  ] as const)('of API version %s: sockets that lead past the network are a %s', (apiVersion, outcome) => {
+    const result = judgeSockets({ ...engine, apiVersion });
+    expect(result.outcome).toBe(outcome);
+    if (outcome === 'warning') expect(result.remedy).toContain('AF_VSOCK');
   });
 });
 

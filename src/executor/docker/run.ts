@@ -111,6 +111,8 @@ export class DockerRun implements Run {
   #scriptWatch: Promise<void> | null = null;
   /** In the engine's store there is a sign that the script began. */
   #sawScript = false;
+  /** In the engine's store too, the bootstrap is seen to have come to its end. */
+  #sawBootstrapEnd = false;
   #timeLimit: Promise<void> | null = null;
   #removal: Promise<void> | null = null;
 
@@ -265,15 +267,17 @@ export class DockerRun implements Run {
       isUntold || (exitCode !== null && this.#endedInTime(knownMs, exitCode)) ? null : this.#stopReason;
     const testimony =
       watched || !started ? null : await this.#context.facts.testimony(start.containerId, state?.startedAtMs ?? null);
+    // What follows the bootstrap's last word is the task's, which can read the word that proves who speaks.
+    const isTasksWord = this.#sawBootstrapEnd || this.#output?.bootstrapIsOver === true;
+    const saidFailure = isTasksWord ? null : readBootstrapFailure(exitCode, stderr.bytes, start.nonce);
     const facts: RunFacts = {
       stopReason,
       exitCode,
       oomKilled: state?.oomKilled === true,
       startError: start.startError,
       missing,
-      bootstrapFailure:
-        this.#scriptLost || isUntold ? 'incomplete' : readBootstrapFailure(exitCode, stderr.bytes, start.nonce),
-      initFailure: readInitFailure(exitCode, stderr.bytes),
+      bootstrapFailure: this.#scriptLost || isUntold ? 'incomplete' : saidFailure,
+      initFailure: isTasksWord ? null : readInitFailure(exitCode, stderr.bytes),
       engineRestarted: stopReason === null && testimony?.keptContainer === false,
       interrupted,
       adopted: start.adopted,
@@ -332,6 +336,7 @@ export class DockerRun implements Run {
     await Promise.race([stored.over, clock.sleep(STORED_OUTPUT_LIMIT_MS, this.#lifetime.signal)]);
     stored.close();
     this.#sawScript = stored.scriptStarted;
+    this.#sawBootstrapEnd = stored.bootstrapIsOver;
     const both = interrupted ? joined : fuller;
     return { stdout: both(stdout, stored.stdout()), stderr: both(stderr, stored.stderr()) };
   }

@@ -82,6 +82,11 @@ export class TaskOutput {
     return this.overAtMs === null && !this.#heard;
   }
 
+  /** The bootstrap has said its last word: all that follows is the task's, in whose name ever it speaks. */
+  get bootstrapIsOver(): boolean {
+    return this.#fromBootstrap.found;
+  }
+
   /** The script was handed over: the bootstrap said so, or there is output, which only the script can have written. */
   get scriptStarted(): boolean {
     return this.#fromBootstrap.found || this.#stdout.totalBytes > 0 || this.#stderr.totalBytes > 0;
