@@ -27,8 +27,8 @@ const HUNGRY = 'head -c 200000000 /dev/zero | tail >/dev/null';
 
 export interface Scenario {
   name: string;
-  /** Of the machine, beside an engine that answers: limits need cgroups that the engine may use. */
-  needs?: 'limits';
+  /** Beside an engine that answers: cgroups that it may use, and that it tells when memory ran out. */
+  needs?: 'limits' | 'word-on-memory';
   run(site: Site): Promise<void>;
 }
 
@@ -123,8 +123,16 @@ export const CORE_SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    name: 'memory that runs out, and does so in a child',
+    name: 'memory that runs out',
     needs: 'limits',
+    async run(site) {
+      const { verdict } = await runOne(site, `exec sh -c '${HUNGRY}'`, { memoryBytes: 32 * MIB });
+      expect(verdict).toMatchObject({ kind: 'exited', exitCode: 137 });
+    },
+  },
+  {
+    name: 'memory that runs out shows as such, also in a child',
+    needs: 'word-on-memory',
     async run(site) {
       const whole = await runOne(site, `exec sh -c '${HUNGRY}'`, { memoryBytes: 32 * MIB });
       expect(whole.verdict).toEqual({ kind: 'exited', exitCode: 137, outOfMemory: true });
@@ -170,7 +178,10 @@ export const CORE_SCENARIOS: readonly Scenario[] = [
       const end = await runOne(
         site,
         [
-          'for d in / /etc /bin /tmp /var /usr; do (echo x >$d/f) 2>/dev/null && echo "wrote $d"; done',
+          // More than the 64 KiB that take the place of what an engine would open by itself.
+          'for d in / /etc /bin /run /tmp /var /var/tmp /usr; do',
+          '  (head -c 100000 /dev/zero >$d/f) 2>/dev/null && echo "wrote $d"',
+          'done',
           'stat -c "%a %u" /dgrid',
           'head -c 30000000 /dev/zero >big 2>/dev/null || echo full',
           'stat -c "size %s" big',

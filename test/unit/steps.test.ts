@@ -109,6 +109,15 @@ const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = 
     calls: { mkdir: 1, rename: 1, writeFile: 1 },
     why: 'an image that is forgotten stays on the disk, which is the harmless mistake',
   },
+  'executor/docker/filter/admit.ts': {
+    calls: { POST: 6, DELETE: 2 },
+    why: 'calls of the worker, which names the steps; the filter passes them on and makes none of its own accord',
+  },
+  'executor/docker/filter/calls.ts': { calls: { POST: 4, DELETE: 1 }, why: 'a table of those calls' },
+  'executor/docker/filter/listen.ts': {
+    calls: { chmod: 1, unlink: 1 },
+    why: 'a socket, which is made anew with every start',
+  },
   'doctor/machine.ts': { calls: { mkdir: 1, rm: 1, writeStateFile: 1 }, why: 'a probe that nobody reads' },
   'doctor/probe-refs.ts': { calls: { swapRefs: 2 }, why: 'refs of its own, which the next doctor removes' },
   'doctor/swaps.ts': { calls: { swapRefs: 2 }, why: 'a branch that cannot come into being' },
@@ -138,12 +147,15 @@ const OTHER_DOORS: Readonly<Record<string, readonly string[]>> = {
   ],
   'node:sqlite': ['host/kernel-lock.ts'],
   'node:http': [
-    'executor/docker/engine.ts',
+    'executor/docker/engine-transport.ts',
+    'executor/docker/filter/answer.ts',
+    'executor/docker/filter/proxy.ts',
+    'executor/docker/filter/relay.ts',
     'executor/docker/ssh-agent.ts',
     'git/http/connection.ts',
     'observe/http/server.ts',
   ],
-  'node:https': ['executor/docker/engine.ts', 'git/http/connection.ts'],
+  'node:https': ['executor/docker/engine-transport.ts', 'executor/docker/filter/relay.ts', 'git/http/connection.ts'],
 };
 
 function importsOf(source: string, module: string): string[] {

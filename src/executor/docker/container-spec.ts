@@ -243,7 +243,7 @@ const TMPFS_OWNER: Readonly<Record<EngineQuirks['tmpfs'], string>> = {
   open: 'mode=1777,notmpcopyup',
 };
 
-/** In the place of one that the engine would put there by itself: root's alone, and the task is not root. */
+/** In the place of one that the engine would put there by itself. */
 const CLOSED_TMPFS = 'rw,noexec,nosuid,nodev,size=65536,mode=0755,notmpcopyup';
 
 function tmpfs(sizeBytes: number, { imageVolumes, quirks }: SpecContext): Record<string, string> {

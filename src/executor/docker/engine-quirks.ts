@@ -10,7 +10,10 @@ export interface EngineQuirks {
    * not to fill it with what the image has in its place.
    */
   tmpfs: 'owned' | 'open';
-  /** Where it puts mounts in memory of its own, without a size, over a root file system that is to be read-only. */
+  /**
+   * Where it puts mounts in memory of its own, without a size, over a root file system that is to be read-only. A small one
+   * takes the place of each; where the image's directory is everybody's, the runtime makes the mount so too.
+   */
   writablePlaces: readonly string[];
   /** A container and what it writes are kept by a monitor of its own, whatever becomes of the engine meanwhile. */
   monitorsContainers: boolean;
