@@ -28,6 +28,7 @@ export const filter: Suite = {
 
 async function run(lab: Lab): Promise<Figure[]> {
   const engine = await lab.engine();
+  await engine.importBusybox();
   const listen = lab.directory.sub('f');
   const filterProcess = lab.use(
     WorkerProcess.start({

@@ -68,7 +68,8 @@ function startWorker(): WorkerProcess {
     repoUrl: server.url('tasks'),
     dockerHost: `unix://${socketPath}`,
     program: [...AS_WORKER, PROGRAM, 'start'],
-    env: { WARM_POOL_SIZE: '1' },
+    // So that it notices an engine that is gone while nothing else asks for it.
+    env: { WARM_POOL_SIZE: '1', HEALTH_CHECK_EVERY: '1' },
   });
 }
 
@@ -108,7 +109,7 @@ it('carries tasks through, across the end of the filter and of the worker', asyn
   await worker.logged('worker.ready');
   await until('the first record', async () => (await repo.record('looked')) !== null, 30_000);
   await repo.queue({ long: { script: 'echo begun; sleep 6; echo done' } });
-  await worker.logged('task.started', (entry) => entry['task_id'] === 'long');
+  await worker.logged('task.started', (entry) => entry['task'] === 'long');
   await filter.stop('SIGKILL');
   await worker.logged('engine.unavailable');
   // The socket that it left is taken over.
@@ -116,7 +117,7 @@ it('carries tasks through, across the end of the filter and of the worker', asyn
   await until('the record', async () => (await repo.record('long')) !== null, 60_000);
   expect(await repo.record('long')).toMatchObject({ status: 'success', attempt: 1, stdout: 'begun\ndone\n' });
   await repo.queue({ longer: { script: 'echo begun; sleep 6; echo done' } });
-  await worker.logged('task.started', (entry) => entry['task_id'] === 'longer');
+  await worker.logged('task.started', (entry) => entry['task'] === 'longer');
   await worker.stop('SIGKILL');
   await using again = startWorker();
   await again.logged('task.adopted');

@@ -10,10 +10,33 @@ import { type OrdinaryUser, ordinaryUser } from './ordinary-user.ts';
 import { installMissing, tryProgram } from './programs.ts';
 
 /** crun, which Podman would take first, refuses machines with both versions of cgroups mounted. */
-const CONFIG = `[engine]
+const config = (runtime: string): string => `[engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+[engine.runtimes]
+runc = [${JSON.stringify(runtime)}]
+`;
+
+/**
+ * Podman as root asks for more processes than a machine may allow that is a container itself; what keeps a task from too
+ * many is its cgroup.
+ */
+const RUNTIME = `#!/bin/sh
+before=
+bundle=
+for word; do
+  if [ "$before" = --bundle ]; then bundle=$word; fi
+  before=$word
+done
+if [ -n "$bundle" ]; then
+  ${JSON.stringify(process.execPath)} -e '
+    const fs = require("fs"), file = process.argv[1], spec = JSON.parse(fs.readFileSync(file));
+    spec.process.rlimits = spec.process.rlimits.filter(({ type }) => type !== "RLIMIT_NPROC");
+    fs.writeFileSync(file, JSON.stringify(spec));
+  ' "$bundle/config.json"
+fi
+exec runc "$@"
 `;
 const NEEDED = {
   podman: 'podman',
@@ -103,7 +126,9 @@ export class PodmanEngine extends EngineApi {
   }
 
   async #launch(): Promise<void> {
-    await writeFile(join(this.#directory, 'c.conf'), CONFIG, { mode: 0o644 });
+    const runtime = join(this.#directory, 'runc');
+    await writeFile(runtime, RUNTIME, { mode: 0o755 });
+    await writeFile(join(this.#directory, 'c.conf'), config(this.#user === null ? runtime : '/usr/sbin/runc'));
     const argv = ['podman', ...this.#flags(), 'system', 'service', '--time=0', this.host];
     this.#daemon = await Daemon.start(this.#user?.as(argv, this.#env()) ?? argv, {
       log: join(this.#directory, 'log'),

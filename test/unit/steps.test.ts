@@ -108,12 +108,6 @@ const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = 
     why: 'the kernel drops the lock with the process; who held it is for a message only',
   },
   'host/own-files.ts': { calls: { rm: 1 }, why: 'what a death left: found again by the next who is short of room' },
-  'executor/docker/filter/admit.ts': {
-    calls: { POST: 6, DELETE: 2 },
-    why: 'a worker’s own calls, passed on: the worker names the step',
-  },
-  'executor/docker/filter/calls.ts': { calls: { POST: 4, DELETE: 1 }, why: 'the same calls, recognised' },
-  'executor/docker/filter/listen.ts': { calls: { chmod: 1, unlink: 1 }, why: 'a socket: made again' },
   'executor/docker/images.ts': { calls: { POST: 1 }, why: "images are the engine's cache: built again" },
   'executor/docker/pull.ts': { calls: { POST: 1 }, why: "images are the engine's cache: pulled again" },
   'executor/docker/registry-credentials.ts': { calls: { open: 1 }, why: 'reads' },
@@ -124,6 +118,15 @@ const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = 
   },
   'secrets/store.ts': { calls: { open: 1 }, why: 'reads' },
   'secrets/store-check.ts': { calls: { openSync: 1 }, why: 'reads' },
+  'executor/docker/filter/admit.ts': {
+    calls: { POST: 6, DELETE: 2 },
+    why: 'calls of the worker, which names the steps; the filter passes them on and makes none of its own accord',
+  },
+  'executor/docker/filter/calls.ts': { calls: { POST: 4, DELETE: 1 }, why: 'a table of those calls' },
+  'executor/docker/filter/listen.ts': {
+    calls: { chmod: 1, unlink: 1 },
+    why: 'a socket, which is made anew with every start',
+  },
   'doctor/machine.ts': { calls: { mkdir: 1, rm: 1, writeStateFile: 1 }, why: 'a probe that nobody reads' },
   'doctor/probe-refs.ts': { calls: { swapRefs: 2 }, why: 'refs of its own, which the next doctor removes' },
   'doctor/swaps.ts': { calls: { swapRefs: 2 }, why: 'a branch that cannot come into being' },

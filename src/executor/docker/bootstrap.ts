@@ -170,15 +170,17 @@ export function readBootstrapFailure(
  * @returns its words, or null when the exit code is the task's own.
  */
 export function readInitFailure(exitCode: number | null, stderr: Uint8Array): string | null {
-  if (exitCode !== 126 && exitCode !== 127) return null;
+  const patterns = INIT_FAILURES.filter(({ exitCodes }) => exitCode !== null && exitCodes.includes(exitCode));
+  if (patterns.length === 0) return null;
   const text = Buffer.from(stderr.subarray(0, 2048)).toString('utf8');
-  const match = INIT_FAILURES.map((pattern) => pattern.exec(text)).find((found) => found !== null);
+  const match = patterns.map(({ pattern }) => pattern.exec(text)).find((found) => found !== null);
   const words = match?.[1]?.trim() ?? null;
   if (words === null || !words.startsWith(`exec ${SHELL} failed: No such file`)) return words;
   return `the image has no ${SHELL}, which a script needs; use a command instead`;
 }
 
 const INIT_FAILURES = [
-  /^\[FATAL tini \(\d+\)\] (exec .+ failed: .+)\s*$/,
-  /^(?:ERROR \(catatonit:\d+\): |catatonit: )(failed to exec .+)\s*$/,
+  { exitCodes: [126, 127], pattern: /^\[FATAL tini \(\d+\)\] (exec .+ failed: .+)\s*$/ },
+  // Podman's. It says 1 for everything.
+  { exitCodes: [1, 126, 127], pattern: /^(?:ERROR \(catatonit:\d+\): |catatonit: )(failed to exec .+)\s*$/ },
 ];

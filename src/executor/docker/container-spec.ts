@@ -265,6 +265,9 @@ const TMPFS_OWNER: Readonly<Record<EngineQuirks['tmpfs'], string>> = {
   open: 'mode=1777,notmpcopyup',
 };
 
+/** In the place of one that the engine would put there by itself. */
+const CLOSED_TMPFS = 'rw,noexec,nosuid,nodev,size=65536,mode=0755,notmpcopyup';
+
 function tmpfs(sizeBytes: number, { imageVolumes, quirks }: SpecContext): Record<string, string> {
   // Programs may be run from there: `noexec` stops no script, and breaks whatever compiles itself.
   const options = `rw,exec,nosuid,nodev,size=${sizeBytes},${TMPFS_OWNER[quirks.tmpfs]}`;
@@ -272,6 +275,7 @@ function tmpfs(sizeBytes: number, { imageVolumes, quirks }: SpecContext): Record
     throw rejected(`the image declares ${imageVolumes.length} volumes, at most ${MAX_IMAGE_VOLUMES} can be covered`);
   }
   const mounts: Record<string, string> = {};
+  for (const place of quirks.writablePlaces) mounts[place] = CLOSED_TMPFS;
   for (const volume of imageVolumes) mounts[volume] = options;
   mounts[WORK_DIR] = options;
   return mounts;

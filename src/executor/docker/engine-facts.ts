@@ -25,6 +25,7 @@ export const INFO_FIELDS = [
   'CPUShares',
   'PidsLimit',
   'SecurityOptions',
+  'Rootless',
   'DockerRootDir',
   'SystemTime',
   'LiveRestoreEnabled',
@@ -104,6 +105,7 @@ export class EngineFacts {
    */
   async testimony(containerId: string, startedAtMs: number | null): Promise<Testimony> {
     try {
+      if ((await this.quirks()).monitorsContainers) return { keptContainer: true, sawEnd: true };
       const info = await this.#info();
       const keepsContainers = info.LiveRestoreEnabled === true;
       const now = readTime(info.SystemTime);

@@ -12,12 +12,15 @@ export interface LimitFacts {
   CpuCfsQuota?: boolean;
   PidsLimit?: boolean;
   SecurityOptions?: readonly string[] | null;
+  /** Of Podman, which does not put it among the security options. */
+  Rootless?: boolean;
 }
 
 const ALL: readonly TaskLimit[] = ['memory', 'cpus', 'pids'];
 
 export function missingLimits(facts: LimitFacts): TaskLimit[] {
-  const isRootless = facts.SecurityOptions?.some((option) => /(^|,)name=rootless(,|$)/.test(option)) === true;
+  const isRootless =
+    facts.Rootless === true || facts.SecurityOptions?.some((option) => /(^|,)name=rootless(,|$)/.test(option)) === true;
   // On cgroup v1 nothing can be delegated to an ordinary user, whatever the kernel itself could do.
   if (facts.CgroupDriver === 'none' || (isRootless && facts.CgroupVersion === '1')) return [...ALL];
   const has = { memory: facts.MemoryLimit, cpus: facts.CpuCfsQuota, pids: facts.PidsLimit };

@@ -1,6 +1,6 @@
 /**
- * Where engines with Docker's interface differ in what they take for the same thing. One row a difference, with the engine
- * and the version on which it was seen; what is not named here is asked of all of them in the same words. Pure.
+ * Where engines with Docker's interface differ in what they take for the same thing, or do on their own. One field a
+ * difference, with the version on which it was seen; what is not named here is asked of all of them in the same words. Pure.
  */
 
 export interface EngineQuirks {
@@ -10,12 +10,23 @@ export interface EngineQuirks {
    * not to fill it with what the image has in its place.
    */
   tmpfs: 'owned' | 'open';
+  /**
+   * Where it puts mounts in memory of its own, without a size, over a root file system that is to be read-only. A small one
+   * takes the place of each; where the image's directory is everybody's, the runtime makes the mount so too.
+   */
+  writablePlaces: readonly string[];
+  /** A container and what it writes are kept by a monitor of its own, whatever becomes of the engine meanwhile. */
+  monitorsContainers: boolean;
 }
 
-export const DOCKER_QUIRKS: EngineQuirks = { tmpfs: 'owned' };
+export const DOCKER_QUIRKS: EngineQuirks = { tmpfs: 'owned', writablePlaces: [], monitorsContainers: false };
 
-/** Podman 4.3: `uid=` and `gid=` are "unknown mount options", and mounts in memory are filled from the image. */
-const PODMAN_QUIRKS: EngineQuirks = { tmpfs: 'open' };
+/** Podman 4.3: `uid=` and `gid=` are "unknown mount options"; `--read-only-tmpfs` is on, and cannot be switched off. */
+const PODMAN_QUIRKS: EngineQuirks = {
+  tmpfs: 'open',
+  writablePlaces: ['/run', '/tmp', '/var/tmp'],
+  monitorsContainers: true,
+};
 
 /** @param components names of what the engine says it is made of */
 export function quirksOf(components: readonly string[]): EngineQuirks {

@@ -88,6 +88,13 @@ describe('readInitFailure', () => {
     expect(readInitFailure(127, Buffer.from(`before ${words}`))).toBeNull();
   });
 
+  it('knows the words of the init that always exits with 1', () => {
+    const other = Buffer.from('ERROR (catatonit:7): failed to exec pid1: Permission denied\n');
+    expect(readInitFailure(1, other)).toBe('failed to exec pid1: Permission denied');
+    expect(readInitFailure(2, other)).toBeNull();
+    expect(readInitFailure(null, other)).toBeNull();
+  });
+
   it('says what to do in an image without a shell', () => {
     const stderr = Buffer.from('[FATAL tini (7)] exec /bin/sh failed: No such file or directory\n');
     expect(readInitFailure(127, stderr)).toMatch(/use a command/);

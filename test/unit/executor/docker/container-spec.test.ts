@@ -160,7 +160,8 @@ describe('containerSpec', () => {
     const { HostConfig, ...rest } = build({}, {}, { quirks: quirksOf(['Podman Engine', 'Conmon']) });
     const open = `rw,exec,nosuid,nodev,size=${32 * MIB},mode=1777,notmpcopyup`;
     expect({ ...rest, HostConfig: { ...HostConfig, Tmpfs: { '/dgrid': tmpfs } } }).toEqual(build());
-    expect(HostConfig.Tmpfs).toEqual({ '/dgrid': open });
+    const closed = 'rw,noexec,nosuid,nodev,size=65536,mode=0755,notmpcopyup';
+    expect(HostConfig.Tmpfs).toEqual({ '/run': closed, '/tmp': closed, '/var/tmp': closed, '/dgrid': open });
   });
 
   it('lets our variables win, and names each once', () => {

@@ -17,6 +17,7 @@ describe('limits that an engine leaves away', () => {
     ['none, of an engine that says nothing', {}, []],
     ['all, without any cgroups', { ...ABLE, CgroupDriver: 'none' }, ALL],
     ['all, rootless on cgroup v1', { ...ABLE, SecurityOptions: ['name=seccomp', 'name=rootless'] }, ALL],
+    ['all, rootless on cgroup v1, in the words of Podman', { ...ABLE, Rootless: true }, ALL],
     ['all, rootless on cgroup v1, in one word with others', { ...ABLE, SecurityOptions: ['name=rootless,a=b'] }, ALL],
     [
       'none, rootless on cgroup v2 with delegation',

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ContainerSpec, containerSpec, warmSpec } from '../../../../../src/executor/docker/container-spec.ts';
-import { DOCKER_QUIRKS } from '../../../../../src/executor/docker/engine-quirks.ts';
+import { DOCKER_QUIRKS, quirksOf } from '../../../../../src/executor/docker/engine-quirks.ts';
 import {
   checkSpec,
   firstDifference,
@@ -43,7 +43,14 @@ const JOB: Job = {
   timeoutMs: 60_000,
 };
 
-function specOf(job: Job = JOB, rules = RULES, imageVolumes: readonly string[] = [], engineCpus: number | null = null) {
+const PODMAN_QUIRKS = quirksOf(['Podman Engine']);
+
+function specOf(
+  job: Job = JOB,
+  rules = RULES,
+  imageVolumes: readonly string[] = [],
+  { engineCpus = null as number | null, quirks = DOCKER_QUIRKS } = {},
+) {
   return containerSpec(job, rules.settings, {
     gridId: rules.gridId,
     nonce: 'ab'.repeat(16),
@@ -53,7 +60,7 @@ function specOf(job: Job = JOB, rules = RULES, imageVolumes: readonly string[] =
     imageDigest: null,
     imageVolumes,
     networkMode: 'none',
-    quirks: DOCKER_QUIRKS,
+    quirks,
   });
 }
 
@@ -61,8 +68,8 @@ function warmOf(spec: ContainerSpec): ContainerSpec {
   return warmSpec(spec, IMAGE_ID, { gridId: RULES.gridId, nodeId: NODE, nonce: 'cd'.repeat(16) });
 }
 
-function check(text: string, volumes: readonly string[] = [], rules = RULES): ContainerSpec {
-  return checkSpec(parseSpec(Buffer.from(text)), { volumes, networkMode: 'none', quirks: DOCKER_QUIRKS }, rules);
+function check(text: string, volumes: readonly string[] = [], rules = RULES, quirks = DOCKER_QUIRKS): ContainerSpec {
+  return checkSpec(parseSpec(Buffer.from(text)), { volumes, networkMode: 'none', quirks }, rules);
 }
 
 type Open = Record<string, unknown>;
@@ -114,22 +121,27 @@ const rules: fc.Arbitrary<SpecRules> = fc.record({
 });
 const volumes = fc.uniqueArray(fc.stringMatching(/^(\/[a-z]{1,8}){1,3}$/), { maxLength: 16 });
 
+const machine = fc.record({
+  engineCpus: fc.constantFrom(null, 1, 4),
+  quirks: fc.constantFrom(DOCKER_QUIRKS, PODMAN_QUIRKS),
+});
+
 describe('what the worker makes', () => {
   it('passes, whatever the task and the settings, and goes on unchanged', () => {
     fc.assert(
-      fc.property(job, rules, volumes, fc.constantFrom(null, 1, 4), (made, allowed, mounts, cpus) => {
-        const spec = specOf(made, allowed, mounts, cpus);
-        expect(check(JSON.stringify(spec), mounts, allowed)).toEqual(spec);
+      fc.property(job, rules, volumes, machine, (made, allowed, mounts, its) => {
+        const spec = specOf(made, allowed, mounts, its);
+        expect(check(JSON.stringify(spec), mounts, allowed, its.quirks)).toEqual(spec);
       }),
     );
   });
 
   it('passes ahead of a task as well', () => {
     fc.assert(
-      fc.property(job, rules, volumes, (made, allowed, mounts) => {
+      fc.property(job, rules, volumes, machine, (made, allowed, mounts, its) => {
         const script = { ...made, program: { kind: 'script', script: '' } } as const;
-        const spec = warmOf(specOf(script, allowed, mounts));
-        expect(check(JSON.stringify(spec), mounts, allowed)).toEqual(spec);
+        const spec = warmOf(specOf(script, allowed, mounts, its));
+        expect(check(JSON.stringify(spec), mounts, allowed, its.quirks)).toEqual(spec);
       }),
     );
   });
@@ -264,6 +276,11 @@ describe('what nobody may ask for', () => {
 
   it('variables for a container ahead of a task', () => {
     expect(() => check(changed(warmOf(specOf()), 'Env', more('A=b')))).toThrow(SpecRefused);
+  });
+
+  it("the words of one engine at another's", () => {
+    const spec = specOf(JOB, RULES, [], { quirks: PODMAN_QUIRKS });
+    expect(() => check(JSON.stringify(spec))).toThrow('Tmpfs');
   });
 
   it("fewer mounts than the image's volumes", () => {
