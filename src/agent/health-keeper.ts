@@ -101,6 +101,8 @@ export class HealthKeeper {
   /** Of starts that the engine failed. */
   readonly #starts: Breaker;
   #failedTask: TaskId | null = null;
+  /** One was counted since the engine last answered: others that failed with it say nothing more. */
+  #isFailureCounted = false;
   /** That the engine is away was told, and not yet that it is back. */
   #toldAway = false;
 
@@ -177,6 +179,8 @@ export class HealthKeeper {
     // One task that the engine refuses again and again says nothing against the engine.
     if (error.kind === 'engine-error' && task === this.#failedTask) return;
     this.#failedTask = task;
+    if (this.#isFailureCounted) return;
+    this.#isFailureCounted = true;
     if (!this.#starts.failed(error.message)) return;
     const { failures, pauseLeftMs } = this.#starts;
     this.#parts.emit('engine.paused', { failures, pause_ms: Math.round(pauseLeftMs), err: error });
@@ -186,7 +190,7 @@ export class HealthKeeper {
 
   #pauseText(): string {
     const { failures, pauseLeftMs, problem } = this.#starts;
-    return `it failed the last ${failures} starts, the next try comes in ${Math.ceil(pauseLeftMs / 1000)} s: ${problem}`;
+    return `it failed to start anything ${failures} times in a row, the next try comes in ${Math.ceil(pauseLeftMs / 1000)} s: ${problem}`;
   }
 
   get #isFull(): boolean {
@@ -257,6 +261,7 @@ export class HealthKeeper {
     const { emit, executor, gate, onDataRoot } = this.#parts;
     try {
       const info = await executor.probe();
+      this.#isFailureCounted = false;
       if (gate.isClosedBy('engine') || this.#reconcileIsDue || this.#isRefused) await this.#removeLeftovers();
       const isNews = this.#toldAway || this.#engine === null;
       this.#engine = info;
