@@ -1,5 +1,5 @@
 /** From a new key to a verified result, by the programs that people use, on a real container engine. */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type ProgramEnd, runClient } from '../support/client-program.ts';
@@ -52,6 +52,11 @@ it('signs tasks and results, and believes nothing else', { timeout: LIMIT_MS }, 
   await ok('keys', 'trust', 'alice@example.com', 'alice.pub', '--file', 'people');
   await ok('keys', 'trust', 'mallory', 'mallory.pub', '--file', 'people', '--until', '2090-01-01T00:00:00Z');
   await ok('keys', 'revoke', 'mallory.pub', '--file', 'revoked');
+  await ok('keys', 'generate', 'bob');
+  await ok('keys', 'trust', 'bob@example.com', 'bob.pub', '--file', 'people');
+  mkdirSync(join(home, 'secrets'), { mode: 0o700 });
+  writeFileSync(join(home, 'secrets', 'token'), 'a-canary-that-is-secret', { mode: 0o600 });
+  writeFileSync(join(home, 'policy.json'), '{"secrets":{"token":{"signers":["alice@*"]}}}', { mode: 0o600 });
   await ok('keys', 'trust', 'box', 'box.pub', '--for', 'results', '--file', 'nodes');
   const before = readFileSync(join(home, 'people'), 'utf8');
   expect(await ok('keys', 'trust', 'alice@example.com', 'alice.pub', '--file', 'people')).toContain('already');
@@ -61,6 +66,7 @@ it('signs tasks and results, and believes nothing else', { timeout: LIMIT_MS }, 
     keys: [
       { names: 'alice@example.com', fingerprint: expect.stringMatching(/^SHA256:/) as string, revoked: false },
       { names: 'mallory', revoked: true, rules: expect.stringContaining('valid-before="20900101000000Z"') as string },
+      { names: 'bob@example.com', revoked: false },
     ],
     problems: [],
   });
@@ -86,6 +92,8 @@ it('signs tasks and results, and believes nothing else', { timeout: LIMIT_MS }, 
       TRUSTED_KEYS_FILE: join(home, 'people'),
       REVOKED_KEYS_FILE: join(home, 'revoked'),
       NODE_SIGNING_KEY_FILE: join(home, 'box'),
+      SECRETS_DIR: join(home, 'secrets'),
+      SECRETS_POLICY_FILE: join(home, 'policy.json'),
     },
   });
   const long = 'i=0; while [ $i -lt 3000 ]; do echo "line $i"; i=$((i+1)); done';
@@ -100,13 +108,26 @@ it('signs tasks and results, and believes nothing else', { timeout: LIMIT_MS }, 
   });
   expect(await submit('when', '--expires', '3')).toMatchObject({ code: 2 });
   expect(worker.entries('task.started')).toHaveLength(1);
+  // What somebody may have depends on whose signature it is.
+  const asking = { script: 'wc -c <"$DGRID_SECRETS_DIR/token"; cat "$DGRID_SECRETS_DIR/token"', secrets: ['token'] };
+  for (const [signer, code] of [
+    ['alice', 0],
+    ['bob', 3],
+  ] as const) {
+    const file = join(home, `asks-${signer}.json`);
+    writeFileSync(file, JSON.stringify({ task_id: `asks-${signer}`, ...asking }));
+    expect(await dgrid(['submit', file, '--sign', signer, '--wait']), signer).toMatchObject({ code });
+  }
+  expect(worker.entries('task.started')).toHaveLength(2);
   expect(existsSync(join(directory.path, 'box', 'state', 'signed-starts.jsonl'))).toBe(true);
 
   await until(
     'all to be recorded',
-    async () => (await repo.files()).filter((path) => path.endsWith('.json.sig')).length === 4,
+    async () => (await repo.files()).filter((path) => path.endsWith('.json.sig')).length === 6,
     LIMIT_MS,
   );
+  expect(await repo.record('asks-alice')).toMatchObject({ stdout: `23\n${'*'.repeat(23)}`, status: 'success' });
+  expect(await repo.record('asks-bob')).toMatchObject({ reason: 'rejected', signer: 'bob@example.com' });
   expect(await repo.record('good')).toMatchObject({ signer: 'alice@example.com', status: 'success' });
   const shown = await dgrid(['show', 'good', '--verify']);
   expect(shown).toMatchObject({ code: 0, out: expect.stringContaining('signature good, by box') as string });

@@ -188,7 +188,18 @@ describe('somebody else at its socket', () => {
     'a container of another node': () => rawRequest('DELETE', `/containers/${ids.otherNode}?force=true&v=true`),
     'an id cut short': () => rawRequest('DELETE', `/containers/${ids.others.slice(0, 12)}?force=true&v=true`),
     'all events': () => rawRequest('GET', '/events'),
-    'all containers': () => rawRequest('GET', '/containers/json?all=true'),
+    'all containers that run': () => rawRequest('GET', '/containers/json'),
+    'all containers by a filter': () =>
+      rawRequest('GET', `/containers/json?all=true&filters=${encodeURIComponent('{"status":["running"]}')}`),
+    'all networks': () => rawRequest('GET', '/networks'),
+    'a network that is not on the list': () =>
+      rawRequest('GET', `/networks?filters=${encodeURIComponent('{"name":["bridge"]}')}`),
+    'a container in a network by its name': () => withHost({ NetworkMode: 'builds' }),
+    'a container in a network that is not there': () => withHost({ NetworkMode: 'f'.repeat(64) }),
+    'credentials that are none': () =>
+      rawRequest('POST', '/images/create?fromImage=docker.io%2Flibrary%2Fbusybox&tag=stable', '', [
+        'X-Registry-Auth: not base64!',
+      ]),
     'pulling what is not on the list': () =>
       rawRequest('POST', '/images/create?fromImage=docker.io%2Flibrary%2Fother&tag=latest'),
     'importing under another name': () =>
@@ -236,7 +247,8 @@ describe('somebody else at its socket', () => {
     expect(statuses, answer).not.toEqual([]);
     for (const status of statuses) expect(status, answer).toBeGreaterThanOrEqual(400);
     // The filter may have looked for itself whose a thing is. Nothing else.
-    expect(through.filter((call) => !/^GET \/(containers|images)\/[^?]*\/json(\?|$)/.test(call))).toEqual([]);
+    const looks = /^GET \/(?:(?:containers|images)\/[^?]*\/json|networks\/[0-9a-f]{64})(?:\?|$)/;
+    expect(through.filter((call) => !looks.test(call))).toEqual([]);
     if (!statuses.includes(409)) {
       expect(filter.events.all.slice(before).map((event) => event.name)).toContain('filter.refused');
     }
@@ -249,6 +261,12 @@ describe('somebody else at its socket', () => {
     expect(statuses[0]).toBe(200);
     expect(statuses.slice(1).every((status) => status >= 400)).toBe(true);
     expect(through.map((call) => call.replace(/\?$/, ''))).toEqual(['GET /version']);
+  });
+
+  it('learns of the containers of others only which images are in use', async () => {
+    const { text: answer } = await sendRaw(filter.socketPath, rawRequest('GET', '/containers/json?all=true'));
+    expect(answer).toContain('"ImageID":"sha256:');
+    for (const word of [ids.others, 'dgrid-others', 'sleep']) expect(answer).not.toContain(word);
   });
 
   it('may ask what the engine is, and learns what a worker needs', async () => {
