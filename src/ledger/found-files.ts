@@ -4,7 +4,7 @@
  */
 import type { TreeEntry } from '../git/objects.ts';
 import type { Oid } from '../git/oid.ts';
-import { isTaskId, type TaskId, taskId } from '../task/id.ts';
+import { isTaskId, type TaskId } from '../task/id.ts';
 import { SIGNATURE_SUFFIX } from './names.ts';
 
 /** Of each kind. The rest is counted. */
@@ -31,35 +31,49 @@ export class FoundFiles {
   /** By the path of what they sign. */
   readonly #signatures = new Map<string, Oid>();
 
-  /** Notes what can never be one, and what signs one. */
-  mayBeTask(path: string, { mode, name, oid }: TreeEntry): boolean {
+  /** In whatever order. Nothing counts before `close`. */
+  add(path: string, { mode, name, oid }: TreeEntry): void {
     if (name.endsWith(SUFFIX + SIGNATURE_SUFFIX) && isRegular(mode)) {
       this.#signatures.set(path.slice(0, -SIGNATURE_SUFFIX.length), oid);
-      return false;
+      return;
     }
+    const id = name.endsWith(SUFFIX) ? idOf(name) : '';
+    if (isTaskId(id)) this.#task({ taskId: id, path, blob: oid, regular: isRegular(mode), signature: null });
     // Files like .gitkeep and README.md keep the directory alive and are no tasks.
-    if (!name.endsWith(SUFFIX) && (name.startsWith('.') || name === 'README.md')) return false;
-    const isLegal = name.endsWith(SUFFIX) && isTaskId(idOf(name));
-    if (!isLegal) this.illegal(path);
-    return isLegal;
+    else if (name.endsWith(SUFFIX) || !(name.startsWith('.') || name === 'README.md')) this.illegal(path);
   }
 
-  /** To be called in the order of the paths. */
-  add(path: string, entry: TreeEntry): void {
-    const id = taskId(idOf(entry.name));
-    const signature = this.#signatures.get(path) ?? null;
-    this.#signatures.delete(path);
-    const file: QueueFile = { taskId: id, path, blob: entry.oid, regular: isRegular(entry.mode), signature };
-    const others = this.duplicates.get(id);
-    if (!this.files.has(id)) this.files.set(id, file);
-    else if (others) others.push(file);
-    else this.duplicates.set(id, [file]);
+  #task(file: QueueFile): void {
+    const first = this.files.get(file.taskId);
+    if (!first || file.path < first.path) this.files.set(file.taskId, file);
+    if (!first) return;
+    const other = file.path < first.path ? first : file;
+    const others = this.duplicates.get(file.taskId);
+    if (others) others.push(other);
+    else this.duplicates.set(file.taskId, [other]);
   }
 
-  /** Everything has been added: signatures of nothing are left. */
+  /** Everything has been added. */
   close(): void {
+    for (const files of this.duplicates.values()) files.sort((a, b) => (a.path < b.path ? -1 : 1));
+    // A signature stands behind its file in the tree, so the files come first.
+    if (this.#signatures.size > 0) {
+      for (const [id, file] of this.files) this.files.set(id, this.#signed(file));
+      for (const [id, files] of this.duplicates)
+        this.duplicates.set(
+          id,
+          files.map((file) => this.#signed(file)),
+        );
+    }
     for (const path of this.#signatures.keys()) this.illegal(`${path}${SIGNATURE_SUFFIX}`);
     this.#signatures.clear();
+  }
+
+  #signed(file: QueueFile): QueueFile {
+    const signature = this.#signatures.get(file.path);
+    if (signature === undefined) return file;
+    this.#signatures.delete(file.path);
+    return { ...file, signature };
   }
 
   illegal(path: string): void {
