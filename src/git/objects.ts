@@ -76,22 +76,25 @@ export function makeTree(entries: readonly TreeEntry[], format: ObjectFormat): G
 
 /** @throws RangeError when the bytes are no tree. */
 export function parseTree(content: Buffer, format: ObjectFormat): TreeEntry[] {
+  return [...treeEntries(content, format)];
+}
+
+/** One by one, for a tree that may be very large. @throws RangeError when it comes to where the bytes are no tree. */
+export function* treeEntries(content: Buffer, format: ObjectFormat): Generator<TreeEntry> {
   const idBytes = format === 'sha1' ? 20 : 32;
-  const entries: TreeEntry[] = [];
   let at = 0;
   while (at < content.length) {
     const space = content.indexOf(0x20, at);
     const nul = space < 0 ? -1 : content.indexOf(0, space);
     if (space < 0 || nul < 0 || nul + 1 + idBytes > content.length)
       throw new RangeError(`malformed tree at byte ${at}`);
-    entries.push({
+    yield {
       mode: content.toString('latin1', at, space),
       name: content.toString('utf8', space + 1, nul),
       oid: content.toString('hex', nul + 1, nul + 1 + idBytes) as Oid,
-    });
+    };
     at = nul + 1 + idBytes;
   }
-  return entries;
 }
 
 /** As `parseTree`; null when the bytes are no tree. */

@@ -2,7 +2,7 @@
  * What stands in the queue, sorted out by name: task files, second ones of the same id, and what can never become a task.
  * Lists of what is wrong are bounded: somebody may have made a million of it.
  */
-import type { TreeEntry } from '../git/objects.ts';
+import { MODE_TREE, type TreeEntry } from '../git/objects.ts';
 import type { Oid } from '../git/oid.ts';
 import { isTaskId, type TaskId, taskId } from '../task/id.ts';
 
@@ -26,15 +26,6 @@ export class FoundFiles {
   leftOut: string | null = null;
   readonly duplicates = new Map<TaskId, QueueFile[]>();
 
-  /** Notes what can never be one. */
-  mayBeTask(path: string, { name }: TreeEntry): boolean {
-    // Files like .gitkeep and README.md keep the directory alive and are no tasks.
-    if (!name.endsWith(SUFFIX) && (name.startsWith('.') || name === 'README.md')) return false;
-    const isLegal = name.endsWith(SUFFIX) && isTaskId(idOf(name));
-    if (!isLegal) this.illegal(path);
-    return isLegal;
-  }
-
   /** To be called in the order of the paths. */
   add(path: string, entry: TreeEntry): void {
     const id = taskId(idOf(entry.name));
@@ -55,12 +46,42 @@ export class FoundFiles {
   }
 }
 
+/** A directory of the queue without what does not matter: of rubbish there may be more than belongs into memory. */
+export class QueueDirectory {
+  readonly tasks: TreeEntry[] = [];
+  readonly directories: TreeEntry[] = [];
+  readonly illegalNames: string[] = [];
+  moreIllegalNames = 0;
+  entries = 0;
+
+  /** @throws RangeError when they are none. */
+  constructor(entries: Iterable<TreeEntry>) {
+    for (const entry of entries) {
+      this.entries += 1;
+      const { mode, name } = entry;
+      if (mode === MODE_TREE) {
+        if (isLegalDirectory(name)) this.directories.push(entry);
+        else this.#illegal(name);
+      } else if (name.endsWith(SUFFIX)) {
+        if (isTaskId(idOf(name))) this.tasks.push(entry);
+        else this.#illegal(name);
+        // Files like .gitkeep and README.md keep the directory alive and are no tasks.
+      } else if (!name.startsWith('.') && name !== 'README.md') this.#illegal(name);
+    }
+  }
+
+  #illegal(name: string): void {
+    if (this.illegalNames.length < MAX_NAMED) this.illegalNames.push(name);
+    else this.moreIllegalNames += 1;
+  }
+}
+
 function idOf(name: string): string {
   return name.slice(0, -SUFFIX.length);
 }
 
 /** Only of what a path can be made with: no name that leads elsewhere, or is another one than it seems. */
-export function isLegalDirectory(name: string): boolean {
+function isLegalDirectory(name: string): boolean {
   // oxlint-disable-next-line no-control-regex -- they are what is refused
   return !/^\.{0,2}$|^\.git$|[\u0000-\u001f\u007f/\\\ufffd]/i.test(name);
 }

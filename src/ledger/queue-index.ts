@@ -3,12 +3,12 @@
  * commit; directories that did not change since the last reading are not read again.
  */
 import { GitError } from '../git/errors.ts';
-import { type GitObject, MODE_TREE, parseTree, type TreeEntry } from '../git/objects.ts';
+import { type GitObject, MODE_TREE, parseTree, type TreeEntry, treeEntries } from '../git/objects.ts';
 import type { ObjectFormat, Oid } from '../git/oid.ts';
 import { SortedEntries } from '../git/sorted-entries.ts';
 import type { TreeReader } from '../git/tree-edit.ts';
 import type { TaskId } from '../task/id.ts';
-import { FoundFiles, isLegalDirectory, type QueueFile } from './found-files.ts';
+import { FoundFiles, QueueDirectory, type QueueFile } from './found-files.ts';
 import { COMPLETED_DIR, FAILED_DIR, QUEUE_DIR } from './names.ts';
 
 interface RecordDir {
@@ -80,7 +80,7 @@ export class QueueReader {
   readonly #read: TreeReader;
   readonly #format: () => ObjectFormat;
   /** Parsed queue directories of the last reading, by tree id. */
-  #cache = new Map<Oid, TreeEntry[]>();
+  #cache = new Map<Oid, QueueDirectory>();
   /** Directories of records of the last reading, by tree id. */
   #recordDirs = new Map<Oid, SortedEntries>();
 
@@ -112,7 +112,7 @@ export class QueueReader {
 
   /** All files below the queue, level by level; what cannot be read does not keep the rest away. */
   async #walk(queue: Oid, found: FoundFiles): Promise<void> {
-    const used = new Map<Oid, TreeEntry[]>();
+    const used = new Map<Oid, QueueDirectory>();
     let level: { path: string; tree: Oid }[] = [{ path: QUEUE_DIR, tree: queue }];
     const files: { path: string; entry: TreeEntry }[] = [];
     let directories = 0;
@@ -136,13 +136,13 @@ export class QueueReader {
           continue;
         }
         used.set(tree, entries);
-        seen += entries.length;
-        for (const entry of entries) {
-          const childPath = `${path}/${entry.name}`;
-          if (entry.mode !== MODE_TREE) {
-            if (found.mayBeTask(childPath, entry)) files.push({ path: childPath, entry });
-          } else if (!isLegalDirectory(entry.name)) found.illegal(childPath);
-          else if (directories + next.length < MAX_QUEUE_DIRECTORIES) next.push({ path: childPath, tree: entry.oid });
+        seen += entries.entries;
+        for (const name of entries.illegalNames) found.illegal(`${path}/${name}`);
+        found.moreIllegalPaths += entries.moreIllegalNames;
+        for (const entry of entries.tasks) files.push({ path: `${path}/${entry.name}`, entry });
+        for (const { name, oid } of entries.directories) {
+          const childPath = `${path}/${name}`;
+          if (directories + next.length < MAX_QUEUE_DIRECTORIES) next.push({ path: childPath, tree: oid });
           else found.leftOut ??= childPath;
         }
       }
@@ -179,17 +179,17 @@ export class QueueReader {
   }
 
   /** A text says why one cannot be read. @throws GitError (`corrupt-local`) for one that is not there */
-  async #manyEntries(trees: readonly Oid[]): Promise<Map<Oid, TreeEntry[] | string>> {
+  async #manyEntries(trees: readonly Oid[]): Promise<Map<Oid, QueueDirectory | string>> {
     const missing = [...new Set(trees)].filter((tree) => !this.#cache.has(tree));
     const objects = missing.length > 0 ? await this.#read(missing) : new Map<Oid, GitObject>();
-    const all = new Map<Oid, TreeEntry[] | string>();
+    const all = new Map<Oid, QueueDirectory | string>();
     for (const tree of trees) if (!all.has(tree)) all.set(tree, this.#cache.get(tree) ?? this.#parsed(objects, tree));
     return all;
   }
 
-  #parsed(objects: ReadonlyMap<Oid, GitObject>, tree: Oid): TreeEntry[] | string {
+  #parsed(objects: ReadonlyMap<Oid, GitObject>, tree: Oid): QueueDirectory | string {
     try {
-      return parseTree(treeContent(objects, tree, 'a directory of the queue'), this.#format());
+      return new QueueDirectory(treeEntries(treeContent(objects, tree, 'a directory of the queue'), this.#format()));
     } catch (error) {
       if (error instanceof GitError && error.kind === 'corrupt-local') throw error;
       return (error as Error).message;
