@@ -10,8 +10,8 @@ export interface AnswerBounds {
   maxAnswerBytes: number;
 }
 
-/** A branch with its directories, as it is put into the clone: two million results, as they pack. */
-export const MAX_PACK_BYTES = 64 * 1024 * 1024;
+/** A branch with its directories, as it is put into the clone: about a million results, as they pack. */
+export const MAX_PACK_BYTES = 32 * 1024 * 1024;
 /** Of many small objects: what is more is asked for in two. */
 const MAX_TOTAL_BYTES = 16 * 1024 * 1024;
 
