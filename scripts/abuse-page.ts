@@ -16,7 +16,7 @@ const INTRODUCTION = [
   'Each row is a real task, queued in a real repository, and run by a real worker on a container engine of its own, with ' +
     'other attacks and ordinary tasks beside it. It passes when all of this holds:',
   '',
-  '- the record has the right reason, at the first attempt, within the task’s limit and 5 seconds;',
+  '- the record has the right reason, at the first attempt, and its processes are gone within the task’s limit and 5 seconds;',
   '- the worker stays below 200 MiB of resident memory, and is in good health at the end: it leaves with exit code 0, and ' +
     'its log tells of no trouble with the engine;',
   '- the ordinary tasks at the same time and the next one after it find all that they need, and nothing that is not theirs;',
@@ -31,7 +31,7 @@ const INTRODUCTION = [
   '```sh',
   'npm run build',
   'DGRID_ABUSE_SAVE=docs/abuse/results.json npx vitest run test/abuse   # as root',
-  'npm run docs                                                         # this page',
+  'npm run docs && npm run format                                       # this page',
   '```',
   '',
 ];
@@ -51,7 +51,8 @@ const LIMITS = [
     'unless the machine was started with `cgroup.memory=nokmem`.',
   '- **What the engine does for a task** is not part of the task’s share of the processors: a flood of output keeps the ' +
     'engine and the worker busy as long as it lasts. What is kept of it on disk is bounded, what is written in all is not. Of very short lines the engine may still have so many to write when the task ' +
-    'has been ended that it says so some seconds later, and the record comes by as much later (`empty-lines`).',
+    'has been ended that it says so some seconds later (13 were seen): its processes are gone, but its record comes by as much later, and its ' +
+    'place is taken until then (`empty-lines`).',
   '- **`sync`** makes the kernel write out all disks, whoever asks.',
   '- **System calls that the engine lets through** are the engine’s choice: its own seccomp profile is kept, so a newer ' +
     'engine closes more. What this one leaves open stands under “What stays open”.',

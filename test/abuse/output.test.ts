@@ -4,13 +4,10 @@ import { expect } from 'vitest';
 import { LIMITS } from '../support/abuse/arena.ts';
 import type { Attack, Seen } from '../support/abuse/attack.ts';
 import { describeTheme } from '../support/abuse/theme.ts';
-import { atScale } from '../support/scale.ts';
 
 const BOTH = ['script', 'command'] as const;
 const MIB = 1024 * 1024;
 const FLOOD_BYTES = 10_000_000_000;
-const FLOOD_LIMIT_S = atScale(5, 1_800);
-const IS_WHOLE_FLOOD = FLOOD_LIMIT_S > 5;
 const INLINE_BYTES = 10 * 1024;
 
 function isBounded({ record, stdout, stderr }: Seen): void {
@@ -30,15 +27,12 @@ function isFlood(seen: Seen): void {
 const FLOODS: readonly Attack[] = [
   {
     name: 'ten-gigabytes',
-    does: 'writes 10 GB of lines to standard output, or as much as it can until its limit',
+    does: 'writes 10 GB of lines to standard output, as much of it as it can until its limit',
     program: { sh: `yes this is a line of the flood | head -c ${FLOOD_BYTES}` },
     ways: BOTH,
-    limitS: FLOOD_LIMIT_S,
-    reason: IS_WHOLE_FLOOD ? null : 'timeout',
-    check: (seen) => {
-      isFlood(seen);
-      if (IS_WHOLE_FLOOD) expect(seen.record.stdout_bytes).toBe(FLOOD_BYTES);
-    },
+    limitS: 5,
+    reason: 'timeout',
+    check: isFlood,
   },
   {
     name: 'one-endless-line',
@@ -56,7 +50,7 @@ const FLOODS: readonly Attack[] = [
     does: 'writes empty lines to both outputs, which the engine keeps with a time and a name each',
     program: { sh: 'yes "" & yes "" >&2 & wait' },
     limitS: 4,
-    engineTakesS: 15,
+    engineTakesS: 20,
     reason: 'timeout',
     check: isFlood,
   },

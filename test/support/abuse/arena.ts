@@ -9,7 +9,6 @@ import type { ResultRecord } from '../../../src/task/result.ts';
 import { PrivateEngine } from '../engine.ts';
 import { git, gitBytes } from '../git.ts';
 import { GitServer } from '../git-server.ts';
-import { atScale } from '../scale.ts';
 import { TaskRepository } from '../task-repository.ts';
 import { makeTempDir, type TempDir } from '../temp.ts';
 import { until } from '../until.ts';
@@ -25,7 +24,7 @@ import { TaskProcesses } from './task-processes.ts';
 export const LIMITS = { memoryMib: 64, workMib: 16, cpus: 1, processes: 64, parallel: 3, warm: 2, outputMib: 1 };
 const NODE = 'box';
 const REPOSITORY = 'abuse';
-export const ROUND_LIMIT_MS = atScale(170_000, 3_600_000);
+export const ROUND_LIMIT_MS = 170_000;
 /** Between two ordinary tasks: few of them are beside two attacks. */
 const NEIGHBOUR_PAUSE_MS = 200;
 

@@ -43,7 +43,8 @@ export class Canaries {
       writeFileSync(join(directory, 'file'), CONTENT);
       chmodSync(join(directory, 'file'), ANYBODY_MAY_WRITE);
     }
-    const child = spawn('sleep', ['100000'], { argv0: 'dgrid-canary', stdio: 'ignore' });
+    // Longer than any theme takes; where the tests are killed it goes by itself.
+    const child = spawn('sleep', ['900'], { argv0: 'dgrid-canary', stdio: 'ignore' });
     await once(child, 'spawn');
     const canaries = new Canaries(directories, child);
     await canaries.#listen();
