@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { judgeCapabilities } from '../../src/doctor/capabilities.ts';
+import { checkLimits } from '../../src/doctor/engine.ts';
 import { judgeListing, judgeNodes } from '../../src/doctor/repository.ts';
 import { judgeBranch, judgeIndependence, judgeRepeated, judgeSteps } from '../../src/doctor/swaps.ts';
+import type { EngineInfo } from '../../src/executor/executor.ts';
 import type { FetchCapabilities } from '../../src/git/capabilities.ts';
 import { oid, refName } from '../../src/git/oid.ts';
+import { testSettings } from '../support/memory-grid.ts';
 
 const FETCH: FetchCapabilities = { protocol: 2, format: 'sha1', shallow: true, filter: true, agent: 'git/2.39.5' };
 const PUSH = new Set(['report-status', 'report-status-v2', 'delete-refs', 'atomic']);
@@ -91,5 +94,31 @@ describe('swaps', () => {
       finding: expect.stringContaining('shows with the first result'),
     });
     expect(judgeBranch(refused, refName('refs/heads/main')).outcome).toBe('warning');
+  });
+});
+
+describe('what an engine can limit', () => {
+  const settings = testSettings('/nowhere', 'a');
+  const engine: EngineInfo = {
+    name: 'Engine',
+    version: '1',
+    apiVersion: '1',
+    cgroupVersion: '1',
+    dataRoot: null,
+    cpus: 64,
+    memoryBytes: 2 ** 40,
+    missingLimits: [],
+  };
+  const judged = (missingLimits: EngineInfo['missingLimits'], allowUnlimitedTasks = false) => [
+    ...checkLimits({ ...settings, docker: { ...settings.docker, allowUnlimitedTasks } }, { ...engine, missingLimits }),
+  ];
+
+  it('is everything, or nothing is claimed, unless the operator accepts that', () => {
+    expect(judged([])).toMatchObject([{ check: 'limits', outcome: 'ok' }]);
+    const [refused, ...more] = judged(['memory', 'pids']);
+    expect(more).toEqual([]);
+    expect(refused).toMatchObject({ outcome: 'broken', finding: expect.stringContaining('memory, pids') });
+    expect(refused?.remedy).toContain('ALLOW_UNLIMITED_TASKS=true');
+    expect(judged(['memory'], true)).toMatchObject([{ outcome: 'warning' }]);
   });
 });
