@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { judgeCapabilities } from '../../src/doctor/capabilities.ts';
-import { judgeSockets } from '../../src/doctor/engine.ts';
+import { checkLimits, judgeSockets } from '../../src/doctor/engine.ts';
 import { checkHours, checkWeight, judgePressure } from '../../src/doctor/governance.ts';
 import { judgeListing, judgeNodes } from '../../src/doctor/repository.ts';
 import { judgeBranch, judgeIndependence, judgeRepeated, judgeSteps } from '../../src/doctor/swaps.ts';
@@ -169,5 +169,32 @@ describe('what the machine has to keep itself well', () => {
       finding: '22:00-06:00: at Tue 23:00 the worker takes tasks',
     });
     expect(checkHours(hours, systemClock, at(12))).toMatchObject({ outcome: 'warning' });
+  });
+});
+
+describe('what an engine can limit', () => {
+  const settings = testSettings('/nowhere', 'a');
+  const engine: EngineInfo = {
+    name: 'Engine',
+    version: '1',
+    apiVersion: '1',
+    cgroupVersion: '1',
+    dataRoot: null,
+    cpus: 64,
+    memoryBytes: 2 ** 40,
+    missingLimits: [],
+    weighsCpus: true,
+  };
+  const judged = (missingLimits: EngineInfo['missingLimits'], allowUnlimitedTasks = false) => [
+    ...checkLimits({ ...settings, docker: { ...settings.docker, allowUnlimitedTasks } }, { ...engine, missingLimits }),
+  ];
+
+  it('is everything, or nothing is claimed, unless the operator accepts that', () => {
+    expect(judged([])).toMatchObject([{ check: 'limits', outcome: 'ok' }]);
+    const [refused, ...more] = judged(['memory', 'pids']);
+    expect(more).toEqual([]);
+    expect(refused).toMatchObject({ outcome: 'broken', finding: expect.stringContaining('memory, pids') });
+    expect(refused?.remedy).toContain('ALLOW_UNLIMITED_TASKS=true');
+    expect(judged(['memory'], true)).toMatchObject([{ outcome: 'warning' }]);
   });
 });
