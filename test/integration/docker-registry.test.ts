@@ -246,7 +246,8 @@ describe('trouble on the way', () => {
     const blobs = () => open.asked.slice(before).filter(({ path }) => path.includes('/blobs/'));
     const leaving = [new AbortController(), new AbortController()];
     const waiting = leaving.map(({ signal }) => refusal(test.executor.ensureImage(image.name, signal)));
-    await until('the engine to ask for a layer', () => blobs().length > 1);
+    // A layer of which nothing has come yet this engine would go on waiting for.
+    await until('the beginning of a layer to be there', () => blobs().some(({ stalled }) => stalled));
     leaving[0]?.abort(new Error('first gone'));
     expect((await waiting[0])?.message).toBe('first gone');
     expect(blobs().filter(({ cut }) => cut)).toEqual([]);

@@ -37,6 +37,8 @@ export interface Asked {
   authorization: string | null;
   /** The line was closed before the answer was complete. */
   cut: boolean;
+  /** The beginning of a layer has been sent, and no more will be. */
+  stalled: boolean;
 }
 
 /** `hang`: none at all; `stall`: of a layer only the beginning. */
@@ -148,7 +150,13 @@ export class DockerRegistry {
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const [method, path] = [request.method ?? '', request.url ?? ''];
-    const asked: Asked = { method, path, authorization: request.headers.authorization ?? null, cut: false };
+    const asked: Asked = {
+      method,
+      path,
+      authorization: request.headers.authorization ?? null,
+      cut: false,
+      stalled: false,
+    };
     this.asked.push(asked);
     response.on('close', () => {
       asked.cut = !response.writableFinished;
@@ -172,7 +180,9 @@ export class DockerRegistry {
       }
       answer.once('data', (chunk: Buffer) => {
         answer.destroy();
-        response.write(chunk.subarray(0, 1000));
+        response.write(chunk.subarray(0, 1000), () => {
+          asked.stalled = true;
+        });
       });
     });
     onward.on('error', () => response.destroy());
