@@ -224,7 +224,10 @@ describe.each(['compose.yaml', 'compose.filtered.yaml'])('docker/%s', (file) => 
     await compose('up', '--detach', '--no-build');
     const container = (await compose('ps', '--quiet', 'worker')).trim();
     await image.untilHealthy(container);
-    await until('the task has its record', async () => (await repo.record('before')) !== null, 30_000);
+    const isRecorded = async () => (await repo.record('before')) !== null;
+    await until('the task has its record', isRecorded, 30_000).catch(async (error: unknown) => {
+      throw new Error(`${String(error)}\n${await compose('logs', '--no-color')}`, { cause: error });
+    });
     expect(await repo.record('before')).toMatchObject({ status: 'success', node_id: name });
     const { Mounts } = await image.inspect<{ Mounts: { Source: string }[] }>('container', container);
     const hasSocket = Mounts.some(({ Source }) => Source === engine.socketPath);
