@@ -49,6 +49,7 @@ const MIN_LAYER_BYTES = 100_000;
 
 export class DockerRegistry {
   readonly asked: Asked[] = [];
+  readonly #stalled: ServerResponse[] = [];
   /** What the relay answers itself; null: the registry does. */
   instead: (method: string, path: string) => Answer = () => null;
   readonly #directory: string;
@@ -148,6 +149,11 @@ export class DockerRegistry {
     return answer;
   }
 
+  /** Cuts the lines on which a layer stands still. */
+  cutStalled(): void {
+    for (const response of this.#stalled.splice(0)) response.destroy();
+  }
+
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const [method, path] = [request.method ?? '', request.url ?? ''];
     const asked: Asked = {
@@ -182,6 +188,7 @@ export class DockerRegistry {
         answer.destroy();
         response.write(chunk.subarray(0, 1000), () => {
           asked.stalled = true;
+          this.#stalled.push(response);
         });
       });
     });
