@@ -9,7 +9,7 @@ export default defineConfig({
       {
         test: {
           name: 'full',
-          include: ['test/{integration,faults,e2e}/**/*.test.ts'],
+          include: ['test/{integration,faults,abuse,e2e}/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 180_000,
           // Real engines and processes share two cores: one file at a time keeps the timings honest.

@@ -3,6 +3,7 @@ import type { Suite } from './frame/suite.ts';
 import { budget } from './suites/budget.ts';
 import { clone } from './suites/clone.ts';
 import { contention } from './suites/contention.ts';
+import { filter } from './suites/filter.ts';
 import { footprint } from './suites/footprint.ts';
 import { ledger } from './suites/ledger.ts';
 import { pickup } from './suites/pickup.ts';
@@ -17,6 +18,7 @@ export const SUITES: readonly Suite[] = [
   ledger,
   contention,
   start,
+  filter,
   pickup,
   throughput,
   budget,

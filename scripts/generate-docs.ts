@@ -1,6 +1,6 @@
 /**
- * Writes what is made from the table of settings and from the results of the benchmarks: `npm run docs`. With `--check` it
- * writes nothing, names what is out of date, and exits with 1.
+ * Writes what is made from the table of settings, from the results of the benchmarks and from those of the attacks:
+ * `npm run docs`. With `--check` it writes nothing, names what is out of date, and exits with 1.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 import type { SuiteDocument } from '../bench/frame/figure.ts';
 import { performanceFiles, RESULTS_PATH } from '../bench/page/page.ts';
 import { SUITES } from '../bench/suites.ts';
+import type { AbuseDocument } from '../test/support/abuse/document.ts';
+import { ABUSE_PAGE_PATH, ABUSE_RESULTS_PATH, abusePage } from './abuse-page.ts';
 import { generatedFiles, withMarkedTables } from './settings-docs.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -17,6 +19,8 @@ async function main(argv: readonly string[]): Promise<number> {
   const results = await readIfThere(RESULTS_PATH);
   const documents = results === null ? [] : (JSON.parse(results) as SuiteDocument[]);
   for (const [path, content] of performanceFiles(SUITES, documents)) files.set(path, content);
+  const abuse = await readIfThere(ABUSE_RESULTS_PATH);
+  files.set(ABUSE_PAGE_PATH, abusePage(abuse === null ? [] : (JSON.parse(abuse) as AbuseDocument[])));
   const readme = await readIfThere('README.md');
   if (readme !== null) files.set('README.md', withMarkedTables(readme));
   const stale: string[] = [];

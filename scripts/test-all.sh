@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 
 if is_root_on_debian; then
   install_packages docker.io busybox-static openssh-server debootstrap e2fsprogs util-linux ca-certificates git strace iproute2 nftables
+  # For the tests of other engines, which skip those that are not there.
+  install_packages podman catatonit uidmap slirp4netns fuse-overlayfs rootlesskit ||
+    say "tests of Podman and of rootless engines will be skipped"
   command -v docker >/dev/null || install_packages docker-cli
 else
   [ "$(id -u)" = 0 ] || fail "The full tests start container engines and mount file systems of their own, so they need root.

@@ -4,7 +4,7 @@
  * back in step.
  */
 import pRetry from 'p-retry';
-import type { Emit } from './observe/events.ts';
+import type { Emit, EventName } from './observe/events.ts';
 import type { Clock, RandomFraction } from './runtime.ts';
 
 /** Waits are stretched by up to this share. Never shortened: an operator who set 2 s gets at least 2 s. */
@@ -34,6 +34,8 @@ export interface RetryContext {
   random: RandomFraction;
   /** Named in the event. */
   operation: string;
+  /** Told before each wait; left out: `git.retry`. */
+  event?: EventName;
   signal?: AbortSignal | undefined;
   /** The error for a wait that was cut short by the signal. */
   aborted: (cause: unknown) => Error;
@@ -41,7 +43,7 @@ export interface RetryContext {
 
 /**
  * Calls `action` until it succeeds, fails for good, or has had its tries. Rejects with the last error as it was thrown.
- * Emits `git.retry` before each wait.
+ * Emits an event before each wait.
  */
 export async function withRetry<T>(
   action: (attempt: number) => Promise<T>,
@@ -61,7 +63,7 @@ export async function withRetry<T>(
         if (retriesLeft <= 0 || !isRetryable(error, policy)) return;
         const askedMs = Math.min(error.retryAfterMs ?? 0, MAX_RETRY_AFTER_MS);
         const delayMs = Math.max(retryDelay, askedMs);
-        context.emit('git.retry', {
+        context.emit(context.event ?? 'git.retry', {
           operation: context.operation,
           kind: error.kind,
           attempt: attemptNumber,

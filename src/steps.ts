@@ -57,6 +57,7 @@ export const DURABLE_STEPS = {
   'swap.give-up': { part: 'claim', durable: 'that the claim on a task with a record is gone' },
 
   'quota.save': { part: 'start', durable: 'the starts of this hour' },
+  'signed-start.save': { part: 'start', durable: 'which signed tasks were started here' },
   'container.create': { part: 'start', durable: 'a container that does not run yet' },
   'container.hand-over': { part: 'start', durable: 'the word which task a container was given to that waited for one' },
   'container.start': { part: 'start', durable: 'a container that runs' },

@@ -1,19 +1,22 @@
 /** The composition root: builds the adapters from the settings, joins them, and lets the worker run. */
-import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assemble, type Worker } from './agent/assemble.ts';
 import { isWorthALook } from './agent/push-filter.ts';
+import { NO_SIGNATURES, type SigningPorts } from './agent/signature-check.ts';
 import { MIN_WEBHOOK_SECRET_LENGTH } from './config/options.ts';
 import type { Settings } from './config/settings.ts';
 import { isImageAllowed } from './executor/docker/allow-list.ts';
 import { DockerExecutor } from './executor/docker/docker-executor.ts';
+import { gridIdOf } from './executor/docker/grid-id.ts';
+import { isNetworkAllowed } from './executor/docker/network-list.ts';
 import type { Executor } from './executor/executor.ts';
 import { GitError, RETRYABLE, WAITS } from './git/errors.ts';
 import { openRepository } from './git/open-repository.ts';
 import type { Repository } from './git/repository.ts';
 import { InstanceLock } from './host/instance-lock.ts';
 import { machineId } from './host/machine-id.ts';
+import { NonceMemory } from './host/nonce-memory.ts';
 import { Quota } from './host/quota.ts';
 import { Sensors } from './host/sensors.ts';
 import { findNamespace, type Namespace, namespaceOf } from './ledger/names.ts';
@@ -25,6 +28,9 @@ import type { PushHook } from './observe/http/push-hook.ts';
 import type { HttpOptions } from './observe/http/server.ts';
 import { withRetry } from './retry.ts';
 import { type Clock, type RandomFraction, type RandomHex, systemRandomFraction, systemRandomHex } from './runtime.ts';
+
+import { leaveUnsigned, resultSigner } from './signing/result-signer.ts';
+import { TaskVerifier } from './signing/task-verifier.ts';
 
 /** Until the first listing has shown the remote's hash, a remote that is away is asked again at this pace. */
 const FIRST_CONTACT_PAUSE_MS = 10_000;
@@ -44,6 +50,8 @@ export interface WorkerOptions {
   operatorEnv: NodeJS.ProcessEnv;
   /** Aborted when the worker is asked to stop before it has begun. */
   signal: AbortSignal;
+  /** Told of secrets that become known while it runs, so that the log can mask them. */
+  learnSecret?: (secret: string) => void;
   /** In the place of the container engine that the settings name. */
   executor?: Executor;
 }
@@ -55,6 +63,7 @@ export interface WorkerOptions {
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { settings, clock, emit } = options;
   const { nodeId, stateDir } = settings;
+  const learnSecret = options.learnSecret ?? (() => {});
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const lock = await InstanceLock.acquire({ stateDir, nodeId, clock });
   let joined: Worker | null = null;
@@ -75,6 +84,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       openExecutor(settings, {
         clock,
         emit,
+        learnSecret,
         // Until this worker has joined, containers of an earlier run may still be taken up, ended ones too.
         isLive: () => joined === null || joined.agent.state === 'starting',
       });
@@ -94,6 +104,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
         executor,
         sensors,
         quota,
+        signing: await signingPorts(settings, { clock, emit }),
         outbox: new FileOutbox(join(stateDir, 'outbox'), { clock, emit }),
         retry: retryOf(settings, clock, emit, systemRandomFraction),
         clock,
@@ -103,9 +114,11 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       machine,
       namespace,
       allowsImage: (image) => isImageAllowed(image, settings.docker.allowedImages),
+      allowsNetwork: (network) => isNetworkAllowed(network, settings.docker),
       version: options.version,
       description: { ...(await sensors.describe()) },
       untilIdle: options.untilIdle,
+      learnSecret,
     });
     joined = worker;
     return { worker, done: runUntilStopped(worker, release) };
@@ -113,6 +126,21 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     await release();
     throw error;
   }
+}
+
+/** @throws StateFileError when the memory of signed starts cannot be read or written. */
+async function signingPorts(
+  { signing, stateDir, maxTaskBytes }: Settings,
+  { clock, emit }: { clock: Clock; emit: Emit },
+): Promise<SigningPorts> {
+  const { trustedKeysFile } = signing;
+  const sign = signing.nodeKeyFile === null ? leaveUnsigned : resultSigner(signing.nodeKeyFile, emit);
+  if (trustedKeysFile === null) return { ...NO_SIGNATURES, sign };
+  return {
+    verifier: new TaskVerifier({ ...signing, trustedKeysFile, maxTaskBytes, clock }),
+    starts: await NonceMemory.open({ path: join(stateDir, 'signed-starts.jsonl'), clock, emit }),
+    sign,
+  };
 }
 
 async function runUntilStopped(worker: Worker, release: () => Promise<unknown>): Promise<void> {
@@ -126,7 +154,7 @@ async function runUntilStopped(worker: Worker, release: () => Promise<unknown>):
 /** @param parts.isLive runs that must be kept although they ended, beside those of this process. */
 export function openExecutor(
   settings: Settings,
-  parts: { clock: Clock; emit: Emit; isLive?: () => boolean },
+  parts: { clock: Clock; emit: Emit; learnSecret?: (secret: string) => void; isLive?: () => boolean },
 ): DockerExecutor {
   return new DockerExecutor({
     settings: settings.docker,
@@ -138,11 +166,6 @@ export function openExecutor(
     randomHex: systemRandomHex,
     ...parts,
   });
-}
-
-/** Names the grid on the containers' labels: two grids on one engine keep their hands off each other's. */
-export function gridIdOf(repoUrl: string): string {
-  return createHash('sha256').update(repoUrl).digest('hex').slice(0, 16);
 }
 
 async function firstContact(repository: Repository, clock: Clock, emit: Emit, signal: AbortSignal): Promise<Namespace> {
@@ -246,6 +269,7 @@ function details(worker: Worker | null): Record<string, unknown> {
     last_push: worker.publisher.lastPush,
     queued: worker.reader.view.queue.files.size,
     polling: worker.agent.polling,
+    refuses: worker.refusals(),
     warm_pool: worker.executor.poolStats(),
     last_health_check: worker.health.lastCheck,
   };

@@ -11,6 +11,7 @@ import { Healer } from '../host/healer.ts';
 import type { HourlyQuota } from '../host/quota.ts';
 import type { Sensors } from '../host/sensors.ts';
 import { writeStateFile } from '../host/state-file.ts';
+import { machineLocalTime } from '../host/working-time.ts';
 import { ClaimBook } from '../ledger/claims.ts';
 import { DeathWatch } from '../ledger/death-watch.ts';
 import { GridReader } from '../ledger/grid-view.ts';
@@ -26,13 +27,19 @@ import { SpecCache } from '../ledger/spec-cache.ts';
 import { StateWriter } from '../ledger/state-writer.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock, RandomHex } from '../runtime.ts';
+import { SecretKeeper } from '../secrets/keeper.ts';
+import type { TaskId } from '../task/id.ts';
 import { Agent } from './agent.ts';
 import { CountedRepository } from './counted-repository.ts';
 import { Cycle } from './cycle.ts';
 import { Gate } from './gate.ts';
+import { healingSources } from './healing-sources.ts';
 import { HealthKeeper } from './health-keeper.ts';
+import { HoursKeeper } from './hours-keeper.ts';
+import { ImageBreakers } from './image-breakers.ts';
 import { Prefetch } from './prefetch.ts';
 import { RecordingTurn } from './recording-turn.ts';
+import { SignatureCheck, type SigningPorts } from './signature-check.ts';
 import { discardLeftovers } from './startup.ts';
 import { TaskRunner } from './task-runner.ts';
 
@@ -40,6 +47,7 @@ import { TaskRunner } from './task-runner.ts';
 const RECORD_STAGGER_MS = 3_000;
 const RECORD_REFUSED_BASE_MS = 60_000;
 const RECORD_REFUSED_MAX_MS = 3_600_000;
+const SIGNING_PAUSE_MS = 60_000;
 const RECORD_LOCKED_MS = 5_000;
 /** While there is work an observer reads at its poll interval; twice that without a reading is a gap. Some slack for slow hosts. */
 const READ_SLACK_MS = 15_000;
@@ -50,6 +58,7 @@ export interface WorkerPorts {
   sensors: Pick<Sensors, 'read' | 'readDisks'>;
   quota: HourlyQuota;
   outbox: Outbox;
+  signing: SigningPorts;
   retry: Retry;
   clock: Clock;
   randomHex: RandomHex;
@@ -63,9 +72,12 @@ export interface AssembleOptions {
   machine: string;
   namespace: Namespace;
   allowsImage: (image: string) => boolean;
+  allowsNetwork: (network: string) => boolean;
   version: string;
   description: Record<string, unknown>;
   untilIdle: boolean;
+  /** Told of secrets that become known while the worker runs, so that the log can mask them. */
+  learnSecret?: (secret: string) => void;
 }
 
 export interface Worker {
@@ -78,6 +90,8 @@ export interface Worker {
   membership: Membership;
   publisher: Publisher;
   book: ClaimBook;
+  /** Tasks that this node leaves alone while it claims others, with the reasons. */
+  refusals: () => Record<string, string>[];
 }
 
 export function assemble(options: AssembleOptions): Worker {
@@ -109,6 +123,12 @@ export function assemble(options: AssembleOptions): Worker {
   });
   const push = publisher.push.bind(publisher);
   const gate = new Gate();
+  const images = new ImageBreakers({ clock, emit });
+  // Tasks that this node leaves alone while it claims others.
+  const refusals = (): Record<string, string>[] => [
+    ...images.refusals.map((refusal) => ({ ...refusal })),
+    ...(cycle.unfit ? [{ reason: 'memory', text: `${cycle.unfit.task} ${cycle.unfit.problem}` }] : []),
+  ];
   const membership: Membership = new Membership({
     nodeId,
     machine: options.machine,
@@ -126,6 +146,7 @@ export function assemble(options: AssembleOptions): Worker {
       slots: settings.maxParallelTasks,
       running: runner.activeTasks,
       paused: gate.reasons,
+      refuses: refusals(),
       quota_left: Number.isFinite(quota.left()) ? quota.left() : null,
       ...options.description,
     }),
@@ -135,23 +156,52 @@ export function assemble(options: AssembleOptions): Worker {
     maxTaskBytes: settings.maxTaskBytes,
     maxTimeoutSeconds: Math.floor(settings.docker.timeoutMs / 1000),
   });
-  const book = new ClaimBook({ nodeId, incarnation, reader, writer, outbox, push, clock, emit });
+  const reopenSigning = async (): Promise<void> => {
+    await clock.sleep(SIGNING_PAUSE_MS, publishing.signal);
+    gate.open('signing');
+  };
+  const onAccepted = (id: TaskId): void => void ports.signing.starts.settle(id);
+  const book = new ClaimBook({ nodeId, incarnation, reader, writer, outbox, push, onAccepted, clock, emit });
+  let dataRoot: string | null = null;
+  // The clone may not be there yet; its directory's file system is.
+  const diskOf = {
+    stateDir: settings.stateDir,
+    repoPath: settings.repoPath.startsWith(settings.stateDir) ? settings.stateDir : dirname(settings.repoPath),
+  };
+  const disks = (): string[] => [...new Set([...Object.values(diskOf), ...(dataRoot === null ? [] : [dataRoot])])];
   const health: HealthKeeper = new HealthKeeper({
     executor,
     sensors: ports.sensors,
     thresholds: settings,
+    memoryReserveBytes: settings.memoryReserveBytes,
+    hours: new HoursKeeper({
+      hours: settings.activeHours,
+      localTimeOf: machineLocalTime,
+      gate,
+      running: () => runner.activeCount,
+      clock,
+      emit,
+    }),
     quota,
     healer: new Healer({
       clock,
       emit,
       policy: settings.docker,
       maxDiskPercent: settings.maxDiskPercent,
-      clean: (step, signal) => executor.clean(step, signal),
-      readDisks: async () => (dataRoot ? (await ports.sensors.readDisks([dataRoot])).disks : []),
+      readDisks: async () => (await ports.sensors.readDisks(disks())).disks,
+      ...healingSources({
+        settings,
+        diskOf,
+        executor,
+        repository,
+        onRenewed: () => reader.reset(),
+        dataRoot: () => dataRoot,
+        clock,
+      }),
     }),
     gate,
-    // The clone may not be there yet; its directory's file system is.
-    clonePath: settings.repoPath.startsWith(settings.stateDir) ? settings.stateDir : dirname(settings.repoPath),
+    ownDisks: [...new Set(Object.values(diskOf))],
+    allowUnlimitedTasks: settings.docker.allowUnlimitedTasks,
     reconcile: async () => {
       // Before it has joined, the worker's own containers wait to be taken up again.
       if (agent.state !== 'running') return false;
@@ -169,19 +219,32 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
   });
-  let dataRoot: string | null = null;
   const runner: TaskRunner = new TaskRunner({
     nodeId,
     executor,
     book,
     policy: {
       allowsImage: options.allowsImage,
+      allowsNetwork: options.allowsNetwork,
       maxCpus: settings.docker.cpus,
       maxMemoryBytes: settings.docker.memoryBytes,
       maxTimeoutMs: settings.docker.timeoutMs,
     },
+    secrets: new SecretKeeper({
+      directory: settings.secretsDir,
+      policyFile: settings.secretsPolicyFile,
+      emit,
+      onSecret: options.learnSecret ?? (() => {}),
+    }),
     defaults: settings.docker,
     maxTakeovers: settings.maxTakeovers,
+    signatures: new SignatureCheck({
+      repository,
+      signing: ports.signing,
+      isRequired: settings.signing.isRequired,
+      maxTaskBytes: settings.maxTaskBytes,
+    }),
+    sign: ports.signing.sign,
     takeQuota: async () => {
       const granted = await quota.take(1);
       health.quotaTaken();
@@ -189,7 +252,15 @@ export function assemble(options: AssembleOptions): Worker {
     },
     clock,
     emit,
-    onEngineTrouble: (error) => health.engineTrouble(error),
+    onSigningTrouble: (error) => {
+      if (!gate.isClosedBy('signing')) emit('signing.unavailable', { err: error });
+      gate.close('signing', error.message);
+      // Tried again with the next task: whether it is mended shows only then.
+      void reopenSigning();
+    },
+    images,
+    onEngineTrouble: (error, failedStart) => health.engineTrouble(error, failedStart),
+    onEngineStart: () => health.engineStarted(),
     onStateTrouble: (error) => health.stateTrouble(error),
     onSlotFree: (heldMs) => {
       prefetch.ran(heldMs);
@@ -222,6 +293,7 @@ export function assemble(options: AssembleOptions): Worker {
       writer,
       specs,
       push,
+      sign: ports.signing.sign,
       clock,
       emit,
     }),
@@ -240,7 +312,10 @@ export function assemble(options: AssembleOptions): Worker {
     gate,
     pushWaitMs: () => publisher.waitMs,
     quotaLeft: () => quota.left(),
-    memoryAllows: (needed, promised) => health.memoryAllows(needed, promised),
+    memoryFor: (needed, promised) => health.memoryFor(needed, promised),
+    defaultImage: settings.docker.image,
+    images,
+    isEngineOnTrial: () => health.isEngineOnTrial,
     clock,
     emit,
   });
@@ -260,7 +335,7 @@ export function assemble(options: AssembleOptions): Worker {
       watchIntervalMs: settings.pullIntervalMs,
       clock,
       emit,
-      onEngineTrouble: (error) => health.engineTrouble(error),
+      onEngineTrouble: (error) => health.engineTrouble(error, null),
       signal: publishing.signal,
     },
     executor,
@@ -292,5 +367,5 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
   });
-  return { agent, executor, gate, health, runner, reader, membership, publisher, book };
+  return { agent, executor, gate, health, runner, reader, membership, publisher, book, refusals };
 }

@@ -26,7 +26,11 @@ export class CountedRepository implements Repository {
     return this.#inner.listRefs(prefixes, signal);
   }
 
-  fetchRefs(patterns: readonly string[], signal?: AbortSignal, lacking?: ReadonlyMap<RefName, Oid>): Promise<void> {
+  fetchRefs(
+    patterns: readonly string[],
+    signal?: AbortSignal,
+    lacking?: ReadonlyMap<RefName, Oid>,
+  ): Promise<ReadonlyMap<Oid, string>> {
     this.#requests += 1;
     return this.#inner.fetchRefs(patterns, signal, lacking);
   }
@@ -53,7 +57,7 @@ export class CountedRepository implements Repository {
     return this.#inner.check(signal);
   }
 
-  rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+  rebuild(reason: string | null, signal?: AbortSignal): Promise<void> {
     return this.#inner.rebuild(reason, signal);
   }
 

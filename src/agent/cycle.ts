@@ -6,24 +6,27 @@
  * looked at once more after it was won.
  */
 import type { Oid } from '../git/oid.ts';
+import type { MemoryVerdict } from '../host/admission.ts';
 import type { ClaimBook, ClaimLoss, HeldClaim } from '../ledger/claims.ts';
 import type { DeathWatch } from '../ledger/death-watch.ts';
 import type { GridReader, GridView } from '../ledger/grid-view.ts';
 import type { Membership } from '../ledger/membership.ts';
 import type { Observations } from '../ledger/observations.ts';
-import { type Recorder, recordable, recordingRank, settledRefs } from '../ledger/recorder.ts';
+import { type Recorder, recordingRank, settledRefs } from '../ledger/recorder.ts';
 import { type Candidate, selectCandidates } from '../ledger/selection.ts';
 import type { Settler } from '../ledger/settler.ts';
 import type { SpecCache } from '../ledger/spec-cache.ts';
 import type { ClaimedState } from '../ledger/state-codec.ts';
 import type { Emit, EventName } from '../observe/events.ts';
 import type { Clock } from '../runtime.ts';
-import type { NodeId, TaskId } from '../task/id.ts';
-import type { TaskSpec } from '../task/spec.ts';
+import type { NodeId } from '../task/id.ts';
+import { chooseFitting, type Unfit } from './fitting.ts';
 import type { Gate } from './gate.ts';
-import { MemoryPlan } from './memory-plan.ts';
+import type { ImageBreakers } from './image-breakers.ts';
+import { Oddities } from './oddities.ts';
 import { isWorthAPush, type Prefetch } from './prefetch.ts';
 import type { RecordingTurn } from './recording-turn.ts';
+import { hopelessImages } from './set-aside-images.ts';
 import type { TaskRunner } from './task-runner.ts';
 
 export interface CycleParts {
@@ -49,7 +52,12 @@ export interface CycleParts {
   /** How many starts the hourly quota has left. */
   quotaLeft: () => number;
   /** Whether a task of this size may be started now, next to those in work. */
-  memoryAllows: (neededBytes: number, promisedBytes: number) => boolean;
+  memoryFor: (neededBytes: number, promisedBytes: number) => MemoryVerdict;
+  /** What a task gets that names no image. */
+  defaultImage: string;
+  images: ImageBreakers;
+  /** The engine failed again and again: the next start shows whether it still does. */
+  isEngineOnTrial: () => boolean;
   /** What a task gets that does not say how much memory it wants. */
   defaultMemoryBytes: number;
   clock: Clock;
@@ -77,7 +85,7 @@ const LOSS_EVENTS = {
 
 export class Cycle {
   readonly #parts: CycleParts;
-  #toldAbout = '';
+  readonly #oddities: Oddities;
   #reportedTip: Oid | null = null;
   /** Until the next push may begin there is nothing to choose. */
   #claimsInMs: number | null = null;
@@ -86,7 +94,7 @@ export class Cycle {
   /** There is room for more, which was left to the nodes that it falls to: for the next look. */
   #leftToOthers = false;
   /** The first task that there was no memory for, as last told. */
-  #toldOfMemory: TaskId | null = null;
+  #unfit: Unfit | null = null;
   /** Claims that may be started as soon as there is a slot. */
   readonly #ready = new Set<HeldClaim>();
   /** States whose refs are being deleted. */
@@ -95,6 +103,12 @@ export class Cycle {
 
   constructor(parts: CycleParts) {
     this.#parts = parts;
+    this.#oddities = new Oddities(parts.emit);
+  }
+
+  /** What this worker leaves alone although it claims: the first task that there was no memory for. */
+  get unfit(): Unfit | null {
+    return this.#unfit;
   }
 
   /** A slot is free: starts what was claimed ahead. */
@@ -161,10 +175,12 @@ export class Cycle {
   }
 
   async #look(signal: AbortSignal | undefined): Promise<GridView> {
-    const { clock, emit, observations, reader, specs, useSmartPolling, watch } = this.#parts;
+    const { clock, emit, images, nodeId, observations, reader, specs, useSmartPolling, watch } = this.#parts;
     let view: GridView;
     try {
-      view = await reader.refresh({ always: !useSmartPolling, ...(signal ? { signal } : {}) });
+      // What others set aside decides about tasks only while this node does too.
+      const nodes = images.setAside.length > 0 ? ({ nodes: 'all' } as const) : {};
+      view = await reader.refresh({ always: !useSmartPolling, ...nodes, ...(signal ? { signal } : {}) });
     } catch (error) {
       this.failedPulls += 1;
       throw error;
@@ -174,9 +190,10 @@ export class Cycle {
       [...view.nodes].map(([id, { oid }]) => [id, oid] as const),
       view,
     );
+    images.noteOthers(hopelessImages(view, { nodeId, silentMs: (id) => watch.seemsSilentMs(id) }));
     await specs.update(view.queue);
     observations.observe(view, clock.monotonicMs());
-    this.#tellOddities(view);
+    this.#oddities.tell(view);
     return view;
   }
 
@@ -210,7 +227,8 @@ export class Cycle {
       if (book.held.has(id) || runner.isActive(id) || book.isSetAside(id)) continue;
       const file = view.queue.files.get(id);
       const parsed = file?.blob === claim.specBlob ? specs.get(file) : null;
-      if (parsed?.ok && !book.wasHeld(oid)) book.takeUpStray({ oid, state: claim }, parsed);
+      if (file && parsed?.ok && !book.wasHeld(oid))
+        book.takeUpStray({ oid, state: claim }, { ...parsed, signature: file.signature });
       else await book.releaseStray({ oid, state: claim });
     }
   }
@@ -242,7 +260,7 @@ export class Cycle {
 
   /** @returns true when something was won. */
   async #claim(view: GridView): Promise<boolean> {
-    const { book, gate, maxParallelTasks, prefetch, quotaLeft, runner } = this.#parts;
+    const { book, gate, isEngineOnTrial, maxParallelTasks, prefetch, quotaLeft, runner } = this.#parts;
     this.#leftToOthers = false;
     if (!gate.isOpen) return false;
     const waiting = [...book.held.keys()].filter((id) => !runner.isActive(id)).length;
@@ -254,6 +272,7 @@ export class Cycle {
     const room = Math.min(
       maxParallelTasks + extra - runner.occupiedSlots - waiting,
       quotaLeft() - runner.uncountedStarts - waiting,
+      isEngineOnTrial() ? 1 - runner.starting : Number.POSITIVE_INFINITY,
     );
     if (!isWorthAPush({ extra, room, waiting })) return false;
     const chosen = this.#fitting(this.#candidates(view, room), room);
@@ -265,7 +284,8 @@ export class Cycle {
   }
 
   #candidates(view: GridView, room: number): Iterable<Candidate> {
-    const { book, clock, membership, nodeId, nodeLabels, observations, runner, specs } = this.#parts;
+    const { book, clock, defaultImage, images, membership, nodeId, nodeLabels, observations, runner, specs } =
+      this.#parts;
     const now = clock.monotonicMs();
     return selectCandidates({
       view,
@@ -273,6 +293,8 @@ export class Cycle {
       parsedOf: (file) => specs.get(file),
       // In work here: a view from before its claim shows a task as free, and what was lost may still be ending.
       isWanted: (id) => !runner.isActive(id) && !book.isSetAside(id),
+      suits:
+        images.setAside.length === 0 ? null : ({ image, requires }) => images.room(image ?? defaultImage, requires) > 0,
       isOrphan: (claim) => membership.isOrphan(view, claim),
       delayIsOver: (oid, state) => observations.delayIsOver(oid, state, now),
       arrivalOf: (id) => observations.arrivalOf(id),
@@ -282,48 +304,31 @@ export class Cycle {
     });
   }
 
-  /**
-   * Those that there is memory for. While some fall to this node, it leaves the rest alone, and looks again soon: the nodes
-   * that it falls to are about to claim it. Not so where pushes are rationed.
-   */
   #fitting(candidates: Iterable<Candidate>, room: number): Candidate[] {
-    const { book, defaultMemoryBytes, emit, maxParallelTasks, memoryAllows, prefetch, runner } = this.#parts;
-    const bytesOf = ({ spec }: { spec: TaskSpec }): number => spec.memoryBytes ?? defaultMemoryBytes;
-    const plan = new MemoryPlan(maxParallelTasks);
-    for (const bytes of runner.occupiedMemoryBytes) plan.promise(bytes);
-    for (const claim of book.held.values()) {
-      if (!runner.isActive(claim.taskId) && !plan.follows(bytesOf(claim))) plan.promise(bytesOf(claim));
+    const { book, emit, prefetch, runner } = this.#parts;
+    const waiting = [...book.held.values()].filter(({ taskId }) => !runner.isActive(taskId));
+    const fit = chooseFitting(candidates, {
+      ...this.#parts,
+      room,
+      occupiedBytes: runner.occupiedMemoryBytes,
+      waiting,
+      // Where pushes are rationed each has to bring as much as it can.
+      leavesToOthers: !prefetch.isRationed,
+    });
+    this.#leftToOthers = fit.leftToOthers;
+    if (fit.unfit && fit.unfit.task !== this.#unfit?.task) {
+      const { bytes, problem, task } = fit.unfit;
+      emit('limit.memory', { task, memory_bytes: bytes, problem });
     }
-    const chosen: Candidate[] = [];
-    let unfit: Candidate | null = null;
-    for (const candidate of candidates) {
-      if (chosen.length === room) break;
-      if (chosen.length > 0 && !candidate.falls && !prefetch.isRationed) {
-        this.#leftToOthers = true;
-        break;
-      }
-      const bytes = bytesOf(candidate);
-      if (!plan.follows(bytes)) {
-        if (!memoryAllows(bytes, plan.promisedBytes)) {
-          unfit ??= candidate;
-          continue;
-        }
-        plan.promise(bytes);
-      }
-      chosen.push(candidate);
-    }
-    if (unfit && unfit.taskId !== this.#toldOfMemory) {
-      emit('limit.memory', { task: unfit.taskId, memory_bytes: bytesOf(unfit) });
-    }
-    this.#toldOfMemory = unfit?.taskId ?? null;
-    return chosen;
+    this.#unfit = fit.unfit;
+    return fit.chosen;
   }
 
   /** @param options.last there will be no other chance: not even a container that cannot be stopped is waited for. */
   async #record(view: GridView, options: { last?: boolean } = {}): Promise<void> {
     const { book, clock, nodeId, nodeTtlMs, observations, recorder, recordingTurn, runner, watch } = this.#parts;
     const now = clock.monotonicMs();
-    const waiting = recordable(view);
+    const waiting = recorder.recordable(view);
     const rank = recordingRank(view, nodeId, (id) => {
       const state = view.nodes.get(id)?.state;
       // Heartbeats of idle nodes are not read: they are taken to be as patient as this one.
@@ -377,12 +382,13 @@ export class Cycle {
   }
 
   #report(view: GridView): CycleReport {
-    const { book, clock, observations, recordingTurn, runner } = this.#parts;
+    const { book, clock, images, observations, recorder, recordingTurn, runner } = this.#parts;
     const now = clock.monotonicMs();
-    const unrecorded = recordingTurn.isRefused(now) ? 0 : recordable(view).length;
+    const unrecorded = recordingTurn.isRefused(now) ? 0 : recorder.recordable(view).length;
     const dueMs: number[] = unrecorded > 0 && !this.#recording ? [recordingTurn.nextLookMs(now)] : [];
     if (this.#claimsInMs !== null && view.queue.files.size > view.tasks.size) dueMs.push(this.#claimsInMs);
     if (this.#leftToOthers) dueMs.push(0);
+    if (images.nextTrialMs !== null) dueMs.push(images.nextTrialMs);
     for (const { oid, state } of view.tasks.values()) {
       if (state?.kind !== 'state' || state.state.state !== 'waiting') continue;
       dueMs.push(Math.max(0, state.state.delayMs - observations.ageMs(oid, now)));
@@ -410,22 +416,5 @@ export class Cycle {
       if (!brief?.ok || brief.requires.every((label) => nodeLabels.includes(label))) return true;
     }
     return false;
-  }
-
-  /** Once for each new set: what is wrong in the queue and can have no record. */
-  #tellOddities(view: GridView): void {
-    const { illegalPaths, duplicates, alreadyRecorded } = view.queue;
-    const oddities = JSON.stringify([illegalPaths, duplicates.map(({ path }) => path), [...alreadyRecorded]]);
-    if (oddities === this.#toldAbout) return;
-    this.#toldAbout = oddities;
-    const { emit } = this.#parts;
-    for (const path of illegalPaths) emit('queue.illegal-name', { path });
-    for (const { path, taskId } of duplicates) emit('queue.duplicate', { path, task: taskId });
-    for (const id of alreadyRecorded)
-      emit('queue.already-recorded', { path: view.queue.files.get(id)?.path, task: id });
-    for (const [id, { state }] of view.tasks) {
-      if (state?.kind === 'newer-format') emit('task.newer-format', { task: id, format: state.format });
-      if (state?.kind === 'unreadable') emit('task.unreadable-state', { task: id, problem: state.problem });
-    }
   }
 }

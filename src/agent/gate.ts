@@ -6,10 +6,26 @@
  */
 import type { Readiness } from '../executor/executor.ts';
 
-export const GATE_REASONS = ['draining', 'engine', 'rate', 'cpu', 'memory', 'disk', 'state', 'registration'] as const;
+export const GATE_REASONS = [
+  'draining',
+  'hours',
+  'engine',
+  'limits',
+  'rate',
+  'cpu',
+  'memory',
+  'disk',
+  'cpu-pressure',
+  'memory-pressure',
+  'io-pressure',
+  'load',
+  'state',
+  'signing',
+  'registration',
+] as const;
 export type GateReason = (typeof GATE_REASONS)[number];
 
-const NO_ROOM: readonly GateReason[] = ['draining', 'memory', 'disk'];
+const NOTHING_WAITS: readonly GateReason[] = ['draining', 'hours', 'memory', 'memory-pressure', 'disk'];
 
 export class Gate {
   readonly #closed = new Map<GateReason, string>();
@@ -31,12 +47,12 @@ export class Gate {
   }
 
   /**
-   * What the reasons mean for containers that are made ahead of tasks: where memory or room on the disk is short, they go;
-   * where it is something else, they may wait on.
+   * What the reasons mean for containers that are made ahead of tasks: where memory or room on the disk is short, or no task
+   * will come for hours, they go; where it is something else, they may wait on.
    */
   get readiness(): Readiness {
     if (this.isOpen) return 'fill';
-    return NO_ROOM.some((reason) => this.#closed.has(reason)) ? 'empty' : 'hold';
+    return NOTHING_WAITS.some((reason) => this.#closed.has(reason)) ? 'empty' : 'hold';
   }
 
   get reasons(): { reason: GateReason; text: string }[] {

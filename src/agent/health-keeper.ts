@@ -9,18 +9,23 @@ import {
   type AdmissionState,
   admitMemory,
   decideAdmission,
+  type ExceededLimit,
   eventOfTransition,
-  MEMORY_RESERVE_BYTES,
+  explainLimit,
+  type MemoryVerdict,
   NOTHING_EXCEEDED,
   type Thresholds,
 } from '../host/admission.ts';
+import { Breaker } from '../host/breaker.ts';
 import type { Healer } from '../host/healer.ts';
 import type { HourlyQuota } from '../host/quota.ts';
 import type { MachineReading } from '../host/reading.ts';
 import type { Sensors } from '../host/sensors.ts';
 import type { Emit } from '../observe/events.ts';
 import { type Clock, isoTime } from '../runtime.ts';
-import type { Gate } from './gate.ts';
+import type { TaskId } from '../task/id.ts';
+import type { Gate, GateReason } from './gate.ts';
+import type { HoursKeeper } from './hours-keeper.ts';
 
 /** Cleaning that freed too little is not tried again in every cycle. */
 const HEAL_PAUSE_MS = 300_000;
@@ -31,16 +36,33 @@ const ENGINE_PATIENCE_MS = 3_000;
 const AWAY_PATIENCE_MS = 1_000;
 /** A nudged cycle does not measure again what was measured a moment ago. */
 const READING_MAX_AGE_MS = 2_000;
+/** An engine that answers, and starts nothing. */
+const START_LIMITS = { failures: 3, firstPauseMs: 15_000, longestPauseMs: 300_000 };
+
+/** By which word each resource pauses claiming. */
+const REASON_OF: Readonly<Record<ExceededLimit['resource'], GateReason>> = {
+  cpu: 'cpu',
+  memory: 'memory',
+  disk: 'disk',
+  inodes: 'disk',
+  'cpu-pressure': 'cpu-pressure',
+  'memory-pressure': 'memory-pressure',
+  'io-pressure': 'io-pressure',
+  load: 'load',
+};
 
 export interface HealthKeeperParts {
   executor: Executor;
   sensors: Pick<Sensors, 'read' | 'readDisks'>;
   thresholds: Thresholds;
+  memoryReserveBytes: number;
+  hours: HoursKeeper;
   quota: HourlyQuota;
   healer: Healer;
   gate: Gate;
-  /** The clone's place; the engine's data directory joins it once the engine has told it. */
-  clonePath: string;
+  allowUnlimitedTasks: boolean;
+  /** Where the worker's own files lie; the engine's data directory joins them once the engine has told it. */
+  ownDisks: readonly string[];
   /** Removes containers of this node that nothing here answers for. @returns false when it is too early for that. */
   reconcile: () => Promise<boolean>;
   /** Writes and removes something small in the state directory. */
@@ -76,11 +98,17 @@ export class HealthKeeper {
   #isRefused = false;
   /** Until then the engine is not believed to have room, although it answers. */
   #fullUntilMs = Number.NEGATIVE_INFINITY;
+  /** Of starts that the engine failed. */
+  readonly #starts: Breaker;
+  #failedTask: TaskId | null = null;
+  /** One was counted since the engine last answered: others that failed with it say nothing more. */
+  #isFailureCounted = false;
   /** That the engine is away was told, and not yet that it is back. */
   #toldAway = false;
 
   constructor(parts: HealthKeeperParts) {
     this.#parts = parts;
+    this.#starts = new Breaker(START_LIMITS, parts.clock);
     // Until the engine has answered once there is nothing to claim for.
     parts.gate.close('engine', 'the container engine has not answered yet');
   }
@@ -103,6 +131,7 @@ export class HealthKeeper {
     const ageMs = this.#parts.clock.monotonicMs() - this.#readAtMs;
     if (options.full || ageMs >= READING_MAX_AGE_MS) await this.#checkMachine();
     if (gate.isClosedBy('state')) await this.#checkStateDir();
+    this.#parts.hours.check();
     this.#checkQuota();
     if (!options.full) return;
     const problems = [
@@ -126,10 +155,42 @@ export class HealthKeeper {
     });
   }
 
-  engineTrouble(error: ExecutorError): void {
+  /** @param failedStart the task that it could not start; null: something else failed. */
+  engineTrouble(error: ExecutorError, failedStart: TaskId | null): void {
     this.#reconcileIsDue = true;
     if (error.kind === 'engine-full') this.#fullUntilMs = this.#parts.clock.monotonicMs() + FULL_PAUSE_MS;
     if (error.kind !== 'engine-error') this.#engineAway(error);
+    if (failedStart !== null) this.#startFailed(error, failedStart);
+  }
+
+  engineStarted(): void {
+    this.#starts.succeeded();
+    this.#failedTask = null;
+  }
+
+  /** The next start decides whether the engine is well again. */
+  get isEngineOnTrial(): boolean {
+    return this.#starts.state === 'trial';
+  }
+
+  #startFailed(error: ExecutorError, task: TaskId): void {
+    // Of a full disk another pause takes care, which ends when there is room.
+    if (error.kind === 'engine-full') return;
+    // One task that the engine refuses again and again says nothing against the engine.
+    if (error.kind === 'engine-error' && task === this.#failedTask) return;
+    this.#failedTask = task;
+    if (this.#isFailureCounted) return;
+    this.#isFailureCounted = true;
+    if (!this.#starts.failed(error.message)) return;
+    const { failures, pauseLeftMs } = this.#starts;
+    this.#parts.emit('engine.paused', { failures, pause_ms: Math.round(pauseLeftMs), err: error });
+    this.#toldAway = true;
+    this.#parts.gate.close('engine', this.#pauseText());
+  }
+
+  #pauseText(): string {
+    const { failures, pauseLeftMs, problem } = this.#starts;
+    return `it failed to start anything ${failures} times in a row, the next try comes in ${Math.ceil(pauseLeftMs / 1000)} s: ${problem}`;
   }
 
   get #isFull(): boolean {
@@ -163,15 +224,14 @@ export class HealthKeeper {
   }
 
   /** Whether a task that may use this much fits next to what is promised already. */
-  memoryAllows(neededBytes: number, promisedBytes: number): boolean {
+  memoryFor(neededBytes: number, promisedBytes: number): MemoryVerdict {
     const memory = this.#reading?.memory ?? null;
-    const verdict = admitMemory(neededBytes, {
+    return admitMemory(neededBytes, {
       totalBytes: memory?.totalBytes ?? null,
       availableBytes: memory?.availableBytes ?? null,
-      reserveBytes: MEMORY_RESERVE_BYTES,
+      reserveBytes: this.#parts.memoryReserveBytes,
       promisedBytes,
     });
-    return verdict.kind === 'fits';
   }
 
   /**
@@ -201,6 +261,7 @@ export class HealthKeeper {
     const { emit, executor, gate, onDataRoot } = this.#parts;
     try {
       const info = await executor.probe();
+      this.#isFailureCounted = false;
       if (gate.isClosedBy('engine') || this.#reconcileIsDue || this.#isRefused) await this.#removeLeftovers();
       const isNews = this.#toldAway || this.#engine === null;
       this.#engine = info;
@@ -208,6 +269,11 @@ export class HealthKeeper {
       onDataRoot(this.#dataRoot);
       // It answers; but the next container would fail like the last one.
       if (this.#isFull) return 'the disk under the container engine is full, read-only or broken';
+      this.#checkLimits(info, isNews);
+      if (this.#starts.state === 'open') {
+        gate.close('engine', this.#pauseText());
+        return this.#pauseText();
+      }
       gate.open('engine');
       this.#toldAway = false;
       if (isNews) emit('engine.ready', { engine: info.name, version: info.version, cgroup: info.cgroupVersion });
@@ -216,6 +282,18 @@ export class HealthKeeper {
       this.#engineAway(error as Error);
       return (error as Error).message;
     }
+  }
+
+  /** A stranger's task without limits can take the whole machine: that is for the operator to decide. */
+  #checkLimits({ missingLimits, name }: EngineInfo, isNews: boolean): void {
+    const { allowUnlimitedTasks, emit, gate } = this.#parts;
+    const isClosed = missingLimits.length > 0 && !allowUnlimitedTasks;
+    if (missingLimits.length > 0 && (isNews || isClosed !== gate.isClosedBy('limits'))) {
+      emit('engine.unlimited', { engine: name, missing: missingLimits, accepted: allowUnlimitedTasks });
+    }
+    const text = `the container engine cannot limit the ${missingLimits.join(', ')} of a task (ALLOW_UNLIMITED_TASKS)`;
+    if (isClosed) gate.close('limits', text);
+    else gate.open('limits');
   }
 
   /** @throws ExecutorError when the engine is away; what it refuses to remove is tried again at the next full check. */
@@ -241,8 +319,8 @@ export class HealthKeeper {
   }
 
   async #checkMachine(): Promise<void> {
-    const { clock, clonePath, emit, gate, healer, sensors, thresholds } = this.#parts;
-    const paths = this.#dataRoot === null ? [clonePath] : [clonePath, this.#dataRoot];
+    const { clock, emit, gate, healer, ownDisks, sensors, thresholds } = this.#parts;
+    const paths = [...new Set([...ownDisks, ...(this.#dataRoot === null ? [] : [this.#dataRoot])])];
     this.#reading = await sensors.read(paths);
     this.#readAtMs = clock.monotonicMs();
     let decision = decideAdmission(this.#admission, this.#reading, thresholds);
@@ -258,12 +336,10 @@ export class HealthKeeper {
       for (const transition of decision.transitions) emit(...eventOfTransition(transition));
       this.#admission = decision.state;
     }
-    for (const reason of ['cpu', 'memory', 'disk'] as const) {
-      const limits = this.#admission.exceeded.filter(
-        ({ resource }) => resource === reason || (reason === 'disk' && resource === 'inodes'),
-      );
+    for (const reason of new Set(Object.values(REASON_OF))) {
+      const limits = this.#admission.exceeded.filter(({ resource }) => REASON_OF[resource] === reason);
       if (limits.length === 0) gate.open(reason);
-      else gate.close(reason, decision.reasons.join('; '));
+      else gate.close(reason, limits.map(explainLimit).join('; '));
     }
   }
 

@@ -13,6 +13,9 @@ import type { TaskFacts } from '../task/unstarted.ts';
 
 const CUT = 'the engine was away when it ended, so the last of its output may be missing';
 
+const WITHHELD =
+  'its output is left out: it had secrets, and the worker that could have masked them was restarted meanwhile';
+
 export interface Judgement {
   status: 'success' | 'failed';
   reason: FailureReason | null;
@@ -36,7 +39,7 @@ export function runResult(
     attempt: facts.attempt,
     status: judgement.status,
     reason: judgement.reason,
-    message: end.outputIsCut ? `${judgement.message}; ${CUT}` : judgement.message,
+    message: [judgement.message, ...remarksOn(end)].join('; '),
     exit_code: judgement.exitCode,
     stdout: stdout.text,
     stderr: stderr.text,
@@ -59,12 +62,31 @@ export function runResult(
     image: end.image,
     task: facts.task,
     spec_blob: facts.specBlob,
+    ...(facts.signer ? { signer: facts.signer } : {}),
   };
   return {
     record,
     stdoutLog: logOf(end.stdout, stdout),
     stderrLog: logOf(end.stderr, stderr),
+    signature: null,
   };
+}
+
+function remarksOn(end: RunEnd): string[] {
+  return [...(end.outputIsCut ? [CUT] : []), ...(end.outputIsWithheld ? [WITHHELD] : [])];
+}
+
+/** The same without what the task wrote, but for how much that was. */
+export function withheld(end: RunEnd): RunEnd {
+  const without = (output: CapturedOutput) => ({
+    bytes: new Uint8Array(0),
+    totalBytes: output.totalBytes,
+    truncated: output.truncated || output.totalBytes > 0,
+  });
+  // Such a message quotes what was written too.
+  const { verdict: told } = end;
+  const verdict = told.kind === 'unstartable' ? { ...told, message: 'its program could not be started' } : told;
+  return { ...end, verdict, stdout: without(end.stdout), stderr: without(end.stderr), outputIsWithheld: true };
 }
 
 /** A file of its own where the record does not say all that was kept: too long, or not text. */

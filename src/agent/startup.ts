@@ -203,6 +203,7 @@ function matchRuns(
     if (state.epoch !== run.key.epoch) return [];
     const file = view.queue.files.get(run.key.taskId);
     const parsed = file && file.blob === state.specBlob ? parts.specs.get(file) : null;
-    return parsed?.ok ? [{ oid: known.oid, state, run, task: parsed }] : [];
+    if (!file || !parsed?.ok) return [];
+    return [{ oid: known.oid, state, run, task: { ...parsed, signature: file.signature } }];
   });
 }

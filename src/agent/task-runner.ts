@@ -12,12 +12,18 @@ import { StateFileError } from '../host/state-file.ts';
 import type { ClaimBook, HeldClaim } from '../ledger/claims.ts';
 import type { Emit } from '../observe/events.ts';
 import { type Clock, isoTime } from '../runtime.ts';
+import type { SecretKeeper } from '../secrets/keeper.ts';
+import type { SignResult } from '../signing/result-signer.ts';
+import { SshKeygenError } from '../signing/ssh-keygen.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import { checkAgainstPolicy, type TaskPolicy } from '../task/policy.ts';
 import type { TaskResult } from '../task/result.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import { type TaskFacts, unstartedResult } from '../task/unstarted.ts';
-import { judge, runResult } from './result-maker.ts';
+import type { ImageBreakers } from './image-breakers.ts';
+import { judge, runResult, withheld } from './result-maker.ts';
+import type { SignatureCheck } from './signature-check.ts';
+import { obtainImage } from './task-image.ts';
 
 /** Delays of further tries after an exit code ≠ 0: doubled each time, bounded. */
 const RETRY_BASE_MS = 2_000;
@@ -42,13 +48,24 @@ export interface TaskRunnerParts {
   executor: Executor;
   book: ClaimBook;
   policy: TaskPolicy;
+  secrets: Pick<SecretKeeper, 'grant'>;
   defaults: RunDefaults;
   maxTakeovers: number;
+  /** Whether the task's signature allows a start. */
+  signatures: Pick<SignatureCheck, 'check'>;
+  sign: SignResult;
   /** Asks the hourly quota for one start; false: none is left. Durable before it answers. */
   takeQuota: () => Promise<boolean>;
   clock: Clock;
   emit: Emit;
-  onEngineTrouble: (error: ExecutorError) => void;
+  /** Signatures cannot be checked. */
+  onSigningTrouble: (error: SshKeygenError) => void;
+  /** @param failedStart the task that it could not start; null: something else failed. */
+  onEngineTrouble: (error: ExecutorError, failedStart: TaskId | null) => void;
+  /** It has started a container. */
+  onEngineStart: () => void;
+  /** Whether to ask for an image. */
+  images: Pick<ImageBreakers, 'admit'>;
   /** The state directory can't be written. */
   onStateTrouble: (error: Error) => void;
   /** Something changed that the polling loop should look at: a slot is free, a result can be recorded. */
@@ -71,6 +88,10 @@ interface Active {
   abandoned: boolean;
   /** Monotonic. */
   startedMs: number;
+  /** Who signed its file; null: nobody was asked for. */
+  signer: string | null;
+  /** What would have to be masked in its output is not known. */
+  withholdsOutput: boolean;
   /** Nothing of it runs any more, and its result cannot be lost: another task may have its slot. */
   slotFree: boolean;
 }
@@ -101,6 +122,11 @@ export class TaskRunner {
   /** Tasks in work that will still ask the hourly quota for their start. */
   get uncountedStarts(): number {
     return [...this.#active.values()].filter(({ counted }) => !counted).length;
+  }
+
+  /** Tasks in work that have no container yet. */
+  get starting(): number {
+    return [...this.#active.values()].filter(({ run, slotFree }) => run === null && !slotFree).length;
   }
 
   get activeTasks(): { task: TaskId; attempt: number }[] {
@@ -141,6 +167,8 @@ export class TaskRunner {
   resume(claim: HeldClaim, found: FoundRun): void {
     this.#track(claim, async (active) => {
       active.counted = true;
+      // Nothing of its secrets outlived the worker that gave them, and by now there may be others under their names.
+      active.withholdsOutput = claim.spec.secrets.length > 0;
       const run = found.resume({
         timeoutMs: claim.spec.timeoutMs,
         image: claim.spec.image ?? this.#parts.defaults.image,
@@ -185,6 +213,8 @@ export class TaskRunner {
       preparing: new AbortController(),
       abandoned: false,
       startedMs: this.#parts.clock.monotonicMs(),
+      signer: null,
+      withholdsOutput: false,
       slotFree: false,
     };
     this.#active.set(claim.taskId, active);
@@ -200,22 +230,32 @@ export class TaskRunner {
   async #runFresh(active: Active): Promise<void> {
     const { claim } = active;
     const { executor, defaults, policy } = this.#parts;
+    const authority = await this.#parts.signatures.check(claim);
+    if (!authority.ok) return this.#reject(active, [authority.problem]);
+    active.signer = authority.signer;
     const problems = checkAgainstPolicy(claim.spec, policy);
-    if (problems.length > 0) {
-      this.#parts.emit('task.rejected', { task: claim.taskId, reason: 'rejected', problems });
-      return this.#finishUnstarted(active, 'rejected', problems.join('; '));
-    }
+    if (problems.length > 0) return this.#reject(active, problems);
     const wanted = claim.spec.image ?? defaults.image;
-    let image: Awaited<ReturnType<Executor['ensureImage']>>;
-    try {
-      image = await executor.ensureImage(wanted, active.preparing.signal);
-    } catch (error) {
-      const failure = error as ExecutorError;
-      if (active.stopReason || failure.kind !== 'image-unavailable') throw error;
-      this.#parts.emit('image.unavailable', { task: claim.taskId, image: wanted, err: error });
-      return this.#finishUnstarted(active, 'image-unavailable', failure.message, { name: wanted, digest: null });
+    const had = await obtainImage(
+      this.#parts,
+      claim.taskId,
+      { image: wanted, requires: claim.spec.requires },
+      active.preparing.signal,
+    );
+    if (had.kind === 'leave') {
+      return this.#putBack(active, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false });
     }
+    if (had.kind === 'unavailable') {
+      return this.#finishUnstarted(active, 'image-unavailable', had.message, { name: wanted, digest: null });
+    }
+    const { image } = had;
     if (active.stopReason) return this.#leave(active, false);
+    const { requires } = claim.spec;
+    const grant = await this.#parts.secrets.grant(claim.taskId, claim.spec.secrets, {
+      signer: active.signer,
+      requires,
+    });
+    if (!grant.ok) return this.#reject(active, [grant.message]);
     if (!(await this.#parts.takeQuota())) {
       return this.#putBack(active, { waitReason: 'handed-back', delayMs: 0, failed: false, started: false });
     }
@@ -229,16 +269,26 @@ export class TaskRunner {
       },
       attempt: claim.state.attempt,
       image: image.name,
+      ...(image.id === null ? {} : { pinned: { id: image.id, digest: image.digest } }),
       program: claim.spec.program,
       env: claim.spec.env,
+      ...(claim.spec.network === null ? {} : { network: claim.spec.network }),
+      ...(grant.secrets.length === 0 ? {} : { secrets: grant.secrets }),
       cpus: claim.spec.cpus ?? defaults.cpus,
       memoryBytes: this.#memoryOf(claim),
       timeoutMs: claim.spec.timeoutMs,
     };
     const run = await executor.start(job);
+    this.#parts.onEngineStart();
     const { attempt, epoch, incarnation } = claim.state;
     this.#parts.emit('task.started', { task: claim.taskId, attempt, epoch, incarnation, image: image.name });
     await this.#follow(active, run, { digest: image.digest, pullMs: image.pullMs });
+  }
+
+  /** The operator, or the engine, does not give the task what it asks for: another try would end the same way. */
+  async #reject(active: Active, problems: readonly string[]): Promise<void> {
+    this.#parts.emit('task.rejected', { task: active.claim.taskId, reason: 'rejected', problems });
+    return this.#finishUnstarted(active, 'rejected', problems.join('; '));
   }
 
   async #follow(active: Active, run: Run, image?: { digest: string | null; pullMs: number }): Promise<void> {
@@ -259,7 +309,7 @@ export class TaskRunner {
         image: { ...end.image, digest: end.image.digest ?? image.digest },
       };
     }
-    await this.#conclude(active, run, end);
+    await this.#conclude(active, run, active.withholdsOutput ? withheld(end) : end);
   }
 
   async #conclude(active: Active, run: Run, end: RunEnd): Promise<void> {
@@ -283,7 +333,7 @@ export class TaskRunner {
       await this.#remove(active, run);
       return this.#putBack(active, { waitReason: 'retry', delayMs, failed: true, started: true });
     }
-    const result = runResult(this.#factsOf(claim), judgement, end, {
+    const result = runResult(this.#factsOf(active), judgement, end, {
       claimedAtMs: claim.claimedAtMs,
       claimMs: claim.claimDurationMs,
     });
@@ -297,7 +347,7 @@ export class TaskRunner {
     } catch (error) {
       active.abandoned = true;
       this.#parts.emit('container.remove-failed', { task: run.key.taskId, err: error });
-      this.#parts.onEngineTrouble(error as ExecutorError);
+      this.#parts.onEngineTrouble(error as ExecutorError, null);
     }
   }
 
@@ -343,7 +393,7 @@ export class TaskRunner {
     image: { name: string; digest: string | null } | null = null,
   ): Promise<void> {
     const { claim } = active;
-    const result = unstartedResult(this.#factsOf(claim), reason, message, isoTime(this.#parts.clock.wallMs()), {
+    const result = unstartedResult(this.#factsOf(active), reason, message, isoTime(this.#parts.clock.wallMs()), {
       claimedAt: isoTime(claim.claimedAtMs),
       claimMs: claim.claimDurationMs,
       image,
@@ -351,7 +401,8 @@ export class TaskRunner {
     await this.#finish(active, result, async () => undefined);
   }
 
-  async #finish(active: Active, result: TaskResult, onDurable: () => Promise<void>): Promise<void> {
+  async #finish(active: Active, unsigned: TaskResult, onDurable: () => Promise<void>): Promise<void> {
+    const result = await this.#parts.sign(unsigned);
     const { record } = result;
     this.tasksFinished += 1;
     this.#parts.emit('task.finished', {
@@ -387,12 +438,20 @@ export class TaskRunner {
   async #fail(active: Active, error: unknown): Promise<void> {
     const { claim } = active;
     const kind = (error as Partial<ExecutorError> | null)?.kind;
-    this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
+    // No engine was asked, and none will ever be: as with what is found out before, the task ends.
+    const isRejected = kind === 'rejected' && active.run === null && active.stopReason === null;
+    const isOther = isRejected || error instanceof SshKeygenError;
+    if (!isOther) this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
     active.abandoned = true;
-    if (kind && ENGINE_TROUBLE_KINDS.has(kind)) this.#parts.onEngineTrouble(error as ExecutorError);
+    if (kind && ENGINE_TROUBLE_KINDS.has(kind)) {
+      const failedStart = active.run === null && active.counted ? claim.taskId : null;
+      this.#parts.onEngineTrouble(error as ExecutorError, failedStart);
+    }
     if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
+    if (error instanceof SshKeygenError) this.#parts.onSigningTrouble(error);
     if (error instanceof StateFileError) this.#parts.onStateTrouble(error);
     try {
+      if (isRejected) return await this.#reject(active, [(error as Error).message]);
       // An engine that answers with an error may mean this very task: that counts as a start, so that it ends some day.
       if (active.run !== null || kind === 'engine-error') await this.#vanished(active, (error as Error).message);
       else {
@@ -413,13 +472,14 @@ export class TaskRunner {
     return claim.spec.memoryBytes ?? this.#parts.defaults.memoryBytes;
   }
 
-  #factsOf(claim: HeldClaim): TaskFacts {
+  #factsOf({ claim, signer }: Active): TaskFacts {
     return {
       taskId: claim.taskId,
       nodeId: this.#parts.nodeId,
       attempt: claim.state.attempt,
       task: claim.raw,
       specBlob: claim.state.specBlob,
+      signer,
     };
   }
 }

@@ -32,13 +32,37 @@ export function truncate(text: string, width: number): string {
   return kept + ELLIPSIS;
 }
 
+/** What a terminal obeys, and marks that turn the direction of writing so that a text seems another one. */
+// oxlint-disable-next-line no-control-regex -- they are what is replaced
+const ACTING = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+/** Colours, as `styleText` writes them. */
+// oxlint-disable-next-line no-control-regex -- they are what is looked for
+const COLOUR = /(\u001b\[\d{1,2}(?:;\d{1,2}){0,2}m)/;
+
 /**
  * One line that can be printed safely: names and messages come from other people, and a terminal obeys the control
  * characters in them.
  */
 export function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- they are what is replaced
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ');
+  return text.replace(new RegExp(`${ACTING.source}+`, 'g'), ' ');
+}
+
+/** Lines that were put together here: colours and line feeds stay, nothing else that a terminal would obey. */
+export function harmless(lines: string): string {
+  return lines
+    .split(COLOUR)
+    .map((part, at) => (at % 2 === 1 ? part : part.split('\n').map(printable).join('\n')))
+    .join('');
+}
+
+/** For a terminal that is to show what a program wrote: as `cat -v` does it. Line ends and tabs stay. */
+export function spelledOut(text: string): string {
+  return text.replaceAll('\r\n', '\n').replace(ACTING, (character) => {
+    const code = character.charCodeAt(0);
+    if (character === '\n' || character === '\t') return character;
+    if (code < 0x20) return `^${String.fromCharCode(code + 0x40)}`;
+    return code === 0x7f ? '^?' : `<U+${code.toString(16).toUpperCase().padStart(4, '0')}>`;
+  });
 }
 
 function graphemeWidth(grapheme: string): number {

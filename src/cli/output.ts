@@ -1,11 +1,14 @@
 /**
  * What a command says. Answers go to standard output: lines and tables for people, or with `--json` one document for
  * programs. Everything else goes to standard error.
+ *
+ * Much of it was written by others. Whatever a command forgets, nothing but colours gets to the terminal to be obeyed.
  */
 import { type InspectColor, styleText } from 'node:util';
 import type { Environment } from '../config/machine.ts';
+import { escaped } from '../observe/plain-json.ts';
 import type { Clock } from '../runtime.ts';
-import { displayWidth, truncate } from './display-width.ts';
+import { displayWidth, harmless, spelledOut, truncate } from './display-width.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { type Cell, type Column, formatTable } from './table.ts';
 
@@ -49,7 +52,7 @@ export class Output {
 
   /** For people; nothing with `--json`. */
   line(text = ''): void {
-    if (!this.json) this.#stdout.write(`${text}\n`);
+    if (!this.json) this.#stdout.write(`${harmless(text)}\n`);
   }
 
   table(columns: readonly Column[], rows: readonly (readonly Cell[])[]): void {
@@ -73,7 +76,7 @@ export class Output {
     const shown = hidden > 0 ? [...lines.slice(0, rows - 1), `… ${hidden + 1} more lines`] : lines;
     const up = this.#pictureLines > 0 ? `\u001b[${this.#pictureLines}A` : '';
     // A line that the terminal wraps would be two, and the next picture would begin too low.
-    const fitting = shown.map((line) => (displayWidth(line) > width ? truncate(line, width) : line));
+    const fitting = shown.map(harmless).map((line) => (displayWidth(line) > width ? truncate(line, width) : line));
     this.#stdout.write(up + fitting.map((line) => `${line}${ERASE_TO_END_OF_LINE}\n`).join('') + ERASE_BELOW);
     this.#pictureLines = fitting.length;
   }
@@ -88,26 +91,29 @@ export class Output {
     if (!this.json) return;
     if (this.#documentWritten) throw new Error('a command answers with one document');
     this.#documentWritten = true;
-    this.#stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+    this.#stdout.write(`${escaped(JSON.stringify(value, null, 2))}\n`);
   }
 
   get documentWritten(): boolean {
     return this.#documentWritten;
   }
 
-  /** As they are, for people or pipes; nothing with `--json`. */
+  /**
+   * What a program wrote: as it is into a pipe or a file, and on a terminal so that it does nothing to it; nothing with
+   * `--json`.
+   */
   bytes(bytes: Uint8Array): void {
-    if (!this.json && bytes.length > 0) this.#stdout.write(bytes);
+    if (!this.json && bytes.length > 0) this.#stdout.write(forStream(this.#stdout, bytes));
   }
 
   /** The same, on standard error. */
   errorBytes(bytes: Uint8Array): void {
-    if (!this.json && bytes.length > 0) this.#stderr.write(bytes);
+    if (!this.json && bytes.length > 0) this.#stderr.write(forStream(this.#stderr, bytes));
   }
 
   /** A remark beside the answer, on standard error. */
   note(text: string): void {
-    this.#stderr.write(`${text}\n`);
+    this.#stderr.write(`${harmless(text)}\n`);
   }
 
   /** For standard output. */
@@ -130,6 +136,10 @@ export class Output {
     };
     return new ProgressBar(target, this.#clock, total);
   }
+}
+
+function forStream(stream: OutStream, bytes: Uint8Array): string | Uint8Array {
+  return stream.isTTY === true ? spelledOut(new TextDecoder().decode(bytes)) : bytes;
 }
 
 /** https://no-color.org: any non-empty NO_COLOR. */

@@ -3,10 +3,10 @@
  * settings), and the way from an error to a message and an exit code.
  */
 import { Command, Option as Flag } from 'commander';
-import { type Loaded, type LoadInput, loadClientSettings, loadSettings } from '../config/load.ts';
+import { type Loaded, type LoadInput, loadClientSettings, loadFilterSettings, loadSettings } from '../config/load.ts';
 import { type Environment, type Machine, readMachine } from '../config/machine.ts';
 import { OPTION_NAMES, type OptionName, optionOf } from '../config/options.ts';
-import type { ClientSettings, Settings } from '../config/settings.ts';
+import type { ClientSettings, FilterSettings, Settings } from '../config/settings.ts';
 import { type Clock, systemClock } from '../runtime.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { configurationFailure } from './failure.ts';
@@ -96,6 +96,12 @@ export function clientSettings(command: Command, cli: Cli): ClientSettings {
   return valid(loadClientSettings(loadInput(command, cli, 'client')));
 }
 
+/** @param engine in the place of DOCKER_HOST. @throws Failure (configuration) that names every problem. */
+export function filterSettings(command: Command, cli: Cli, engine: string | null): FilterSettings {
+  const input = loadInput(command, cli, 'worker');
+  return valid(loadFilterSettings(engine === null ? input : { ...input, env: { ...input.env, DOCKER_HOST: engine } }));
+}
+
 function valid<T>(loaded: Loaded<T>): T {
   if (!loaded.ok) throw configurationFailure(loaded.problems);
   return loaded.settings;
@@ -152,6 +158,8 @@ export function buildProgram(info: ProgramInfo, commands: readonly AddCommand[],
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show the help of a command')
     .showSuggestionAfterError()
+    // Or a command with commands of its own would take options that are meant for them.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void cli.stdout.write(text),

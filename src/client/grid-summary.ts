@@ -1,12 +1,16 @@
 /** The state of the whole grid in figures and names: the document of `dgrid status`. */
 import { parseCommit } from '../git/objects.ts';
 import type { GridView } from '../ledger/grid-view.ts';
+import { QUEUE_DIR } from '../ledger/names.ts';
 import { SpecCache } from '../ledger/spec-cache.ts';
 import { isoTime } from '../runtime.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import { LONGEST_TIMEOUT_SECONDS, PRIORITIES, type Priority } from '../task/spec.ts';
 import type { GridClient } from './grid-client.ts';
 import { standingOf } from './task-standing.ts';
+
+/** In the year 9999: what comes after it has more digits than others can read. */
+const LAST_SECOND = 253_402_300_799;
 
 export interface InWork {
   task_id: TaskId;
@@ -19,6 +23,12 @@ export interface InWork {
   withdrawn: boolean;
 }
 
+/** A stable word, and figures for people. */
+export interface Refusal {
+  reason: string;
+  text: string;
+}
+
 export interface NodeSummary {
   node_id: NodeId;
   /** `unreadable`: a newer version wrote it, or it is damaged. */
@@ -28,7 +38,10 @@ export interface NodeSummary {
   labels: string[];
   running: string[];
   slots: number | null;
-  paused: { reason: string; text: string }[];
+  /** Why it claims nothing. */
+  paused: Refusal[];
+  /** What it leaves alone while it claims other tasks. */
+  refuses: Refusal[];
   heartbeat_interval_seconds: number | null;
   ttl_seconds: number | null;
   /** What the node's own clock said at its last sign of life. Clocks of machines differ. */
@@ -132,8 +145,6 @@ export class GridSummaries {
     return [...view.nodes]
       .map(([id, { oid, state: decoded }]) => {
         const commit = commits.get(oid);
-        const seconds = commit?.type === 'commit' ? parseCommit(commit.content).committedAtSeconds : null;
-        const lastBeat = seconds === null ? null : isoTime(seconds * 1000);
         const state = decoded?.kind === 'state' ? decoded.state : null;
         const info = state?.info ?? {};
         return {
@@ -144,13 +155,12 @@ export class GridSummaries {
           labels: listOf(info['labels']).filter((label) => typeof label === 'string'),
           running: listOf(info['running']).flatMap((task) => textOf(fieldOf(task, 'task')) ?? []),
           slots: typeof info['slots'] === 'number' ? info['slots'] : null,
-          paused: listOf(info['paused']).map((entry) => ({
-            reason: textOf(fieldOf(entry, 'reason')) ?? 'unknown',
-            text: textOf(fieldOf(entry, 'text')) ?? '',
-          })),
+          paused: refusalsIn(info['paused']),
+          refuses: refusalsIn(info['refuses']),
           heartbeat_interval_seconds: state ? state.intervalMs / 1000 : null,
           ttl_seconds: state ? state.ttlMs / 1000 : null,
-          last_beat_by_its_clock: lastBeat,
+          // Whoever wrote it may have claimed any time.
+          last_beat_by_its_clock: state && commit?.type === 'commit' ? beatOf(commit.content) : null,
           fenced_by: state?.fencedBy ?? null,
           info,
         };
@@ -159,12 +169,32 @@ export class GridSummaries {
   }
 }
 
+function refusalsIn(value: unknown): Refusal[] {
+  return listOf(value).map((entry) => ({
+    reason: textOf(fieldOf(entry, 'reason')) ?? 'unknown',
+    text: textOf(fieldOf(entry, 'text')) ?? '',
+  }));
+}
+
 function addQueueProblems(summary: GridSummary, view: GridView): void {
-  const { alreadyRecorded, duplicates, files, illegalPaths } = view.queue;
+  const { alreadyRecorded, duplicates, files, illegalPaths, leftOut, moreIllegalPaths, unreadable } = view.queue;
   for (const path of illegalPaths) {
     summary.problems.push({ path, problem: 'its name is no task id followed by .json: rename or remove it' });
   }
-  for (const { path, taskId } of duplicates) {
+  if (moreIllegalPaths > 0) {
+    summary.problems.push({
+      path: QUEUE_DIR,
+      problem: `${moreIllegalPaths} more files have names that are no task ids`,
+    });
+  }
+  summary.problems.push(...unreadable);
+  if (leftOut !== null) {
+    summary.problems.push({ path: leftOut, problem: 'the queue has more than is read: this, and more, was left out' });
+  }
+  for (const ref of view.illegalRefs) {
+    summary.problems.push({ path: ref, problem: 'it is the ref of no task and no node: remove it' });
+  }
+  for (const { path, taskId } of [...duplicates.values()].flat()) {
     const problem = `${files.get(taskId)?.path ?? taskId} has the same task id: rename or remove one of the two`;
     summary.problems.push({ path, problem });
   }
@@ -172,6 +202,12 @@ function addQueueProblems(summary: GridSummary, view: GridView): void {
     const problem = 'the task has a record already: to run it again, give it a new task id';
     summary.problems.push({ path: files.get(id)?.path ?? id, problem });
   }
+}
+
+/** null for a time that no calendar has. @param commit of a state that was read */
+function beatOf(commit: Buffer): string | null {
+  const seconds = parseCommit(commit).committedAtSeconds;
+  return seconds === null || seconds > LAST_SECOND ? null : isoTime(seconds * 1000);
 }
 
 /** How many tasks have their result. */

@@ -1,22 +1,38 @@
 /** Reading results, wherever they are: on the branch, or still in the ref of a finished task. */
-import { MODE_TREE, parseCommit, parseTree } from '../git/objects.ts';
+import { entriesOf, MODE_TREE, parseCommit } from '../git/objects.ts';
 import type { Oid } from '../git/oid.ts';
+import type { Blob } from '../git/repository.ts';
 import { lookUpPath } from '../git/tree-lookup.ts';
 import type { GridView } from '../ledger/grid-view.ts';
-import { RECORD_FILE, STDERR_FILE, STDOUT_FILE } from '../ledger/state-writer.ts';
+import { RECORD_FILE, recordedPath, STDERR_FILE, STDOUT_FILE } from '../ledger/state-writer.ts';
 import type { TaskId } from '../task/id.ts';
 import type { ResultRecord } from '../task/result.ts';
 import { parseResultRecord } from '../task/result-schema.ts';
+import { isTooDeep } from '../task/strict-json.ts';
 import type { GridClient } from './grid-client.ts';
 import { standingOf } from './task-standing.ts';
 
+/** A task file and two excerpts, however they are spelled in JSON. */
+const MAX_RECORD_BYTES = 16 * 1024 * 1024;
+/** Of a task file as far as it may nest, and of what later versions may add. */
+const MAX_RECORD_DEPTH = 100;
+/** What one git command may answer. */
+const MAX_LOG_BYTES = 256 * 1024 * 1024;
 /** Records, with their excerpts, are read in portions of so many. */
 const READ_BATCH = 500;
 
 export type FoundResult = {
   /** False while only the task's ref holds it. */
   recorded: boolean;
-} & ({ ok: true; record: ResultRecord } | { ok: false; problem: string });
+} & (
+  | {
+      ok: true;
+      record: ResultRecord;
+      /** As it is in the repository: what a signature is made of. */
+      bytes: Buffer;
+    }
+  | { ok: false; problem: string }
+);
 
 /** Tasks without a result are absent. @throws GitError */
 export async function readResults(
@@ -28,10 +44,9 @@ export async function readResults(
   for (let at = 0; at < ids.length; at += READ_BATCH) {
     const blobs = await recordBlobs(client, view, ids.slice(at, at + READ_BATCH));
     const wanted = [...blobs.values()].flatMap(({ blob }) => (blob ? [blob] : []));
-    const objects = await client.repository.readObjects(wanted, client.signal);
+    const contents = await client.repository.readBlobs(wanted, MAX_RECORD_BYTES, client.signal);
     for (const [id, { blob, recorded }] of blobs) {
-      const object = blob ? objects.get(blob) : undefined;
-      results.set(id, { recorded, ...parse(object?.content ?? null) });
+      results.set(id, { recorded, ...parse(blob ? (contents.get(blob) ?? null) : null) });
     }
   }
   return results;
@@ -67,23 +82,29 @@ async function filesOfStates(client: GridClient, states: readonly Oid[]): Promis
   const files = new Map<Oid, Map<string, Oid>>();
   for (const [state, tree] of trees) {
     const object = contents.get(tree);
-    if (object?.type !== 'tree') continue;
-    const entries = parseTree(object.content, format).filter(({ mode }) => mode !== MODE_TREE);
-    files.set(state, new Map(entries.map(({ name, oid }) => [name, oid])));
+    const entries = object?.type === 'tree' ? entriesOf(object.content, format) : null;
+    if (!entries) continue;
+    const found = entries.filter(({ mode }) => mode !== MODE_TREE);
+    files.set(state, new Map(found.map(({ name, oid }) => [name, oid])));
   }
   return files;
 }
 
-function parse(content: Buffer | null): { ok: true; record: ResultRecord } | { ok: false; problem: string } {
-  if (!content) return { ok: false, problem: 'its record is missing' };
+function parse(found: Blob | null): { ok: true; record: ResultRecord; bytes: Buffer } | { ok: false; problem: string } {
+  if (!found) return { ok: false, problem: 'its record is missing' };
+  if (found.kind === 'too-large') return { ok: false, problem: `its record has ${found.bytes} bytes, which none has` };
+  const text = found.content.toString('utf8');
   let value: unknown;
   try {
-    value = JSON.parse(content.toString('utf8'));
+    value = JSON.parse(text);
   } catch {
     return { ok: false, problem: 'its record is no JSON' };
   }
+  if (isTooDeep(text, MAX_RECORD_DEPTH)) {
+    return { ok: false, problem: `its record nests deeper than ${MAX_RECORD_DEPTH} objects and arrays` };
+  }
   const parsed = parseResultRecord(value);
-  if (parsed.ok) return { ok: true, record: parsed.record };
+  if (parsed.ok) return { ok: true, record: parsed.record, bytes: found.content };
   return parsed.kind === 'newer-version'
     ? { ok: false, problem: `its record has version ${parsed.version}, which a newer version of D-GRID wrote` }
     : { ok: false, problem: `its record is not valid: ${parsed.problems.join('; ')}` };
@@ -104,7 +125,7 @@ export async function readOutput(
   record: ResultRecord,
 ): Promise<{ stdout: StreamOutput; stderr: StreamOutput }> {
   const [stdoutLog, stderrLog] = await Promise.all(
-    [STDOUT_FILE, STDERR_FILE].map((name) => readLog(client, view, record.task_id, name)),
+    [STDOUT_FILE, STDERR_FILE].map((name) => readResultFile(client, view, record.task_id, name)),
   );
   return {
     stdout: output(stdoutLog ?? null, record.stdout, record.stdout_bytes, record.stdout_truncated),
@@ -117,16 +138,23 @@ function output(log: Buffer | null, excerpt: string, totalBytes: number, truncat
   return { bytes: Buffer.from(excerpt), totalBytes, whole: !truncated };
 }
 
-async function readLog(client: GridClient, view: GridView, id: TaskId, name: string): Promise<Buffer | null> {
+/** A file of a finished task, by its name in the finished state; null when there is none. @throws GitError */
+export async function readResultFile(
+  client: GridClient,
+  view: GridView,
+  id: TaskId,
+  name: string,
+): Promise<Buffer | null> {
   const { repository, signal } = client;
   const standing = standingOf(view, id);
   let blob: Oid | undefined;
   if (standing.kind === 'recorded' && view.tipTree) {
-    const path = `${standing.path.replace(/\.json$/, '')}/${name}`;
+    const path = recordedPath(standing.path, name);
     blob = (await lookUpPath(view.tipTree, path, (oids) => repository.readObjects(oids, signal), client.format))?.oid;
   } else if (standing.kind === 'finished') {
     blob = (await filesOfStates(client, [standing.oid])).get(standing.oid)?.get(name);
   }
   if (!blob) return null;
-  return (await repository.readObjects([blob], signal)).get(blob)?.content ?? null;
+  const found = (await repository.readBlobs([blob], MAX_LOG_BYTES, signal)).get(blob);
+  return found?.kind === 'content' ? found.content : null;
 }

@@ -8,10 +8,10 @@
  */
 import { GitError, type GitErrorKind } from '../git/errors.ts';
 import { type GitObject, makeBlob } from '../git/objects.ts';
-import type { Oid } from '../git/oid.ts';
+import type { ObjectFormat, Oid } from '../git/oid.ts';
 import { editTree } from '../git/tree-edit.ts';
 import type { GridView } from '../ledger/grid-view.ts';
-import { QUEUE_DIR } from '../ledger/names.ts';
+import { QUEUE_DIR, SIGNATURE_SUFFIX } from '../ledger/names.ts';
 import type { TaskId } from '../task/id.ts';
 import type { GridClient } from './grid-client.ts';
 import { readResults } from './results.ts';
@@ -59,6 +59,12 @@ export class UnclearSubmitError extends Error {
 
 interface Prepared extends NewTask {
   blob: GitObject;
+  signatureBlob: GitObject | null;
+}
+
+function prepare(task: NewTask, format: ObjectFormat): Prepared {
+  const signatureBlob = task.signature === null ? null : makeBlob(task.signature, format);
+  return { ...task, blob: makeBlob(task.content, format), signatureBlob };
 }
 
 /** @throws UnclearSubmitError; GitError when it is sure that nothing was queued. */
@@ -68,7 +74,7 @@ export async function submit(client: GridClient, tasks: readonly NewTask[]): Pro
   try {
     for (let round = 1; round <= MAX_REBUILDS; round += 1) {
       const view = await client.refresh();
-      prepared ??= tasks.map((task) => ({ ...task, blob: makeBlob(task.content, client.format) }));
+      prepared ??= tasks.map((task) => prepare(task, client.format));
       const judged = await judge(client, view, prepared, pushed);
       if (judged.conflicts.length > 0) return { kind: 'conflicts', conflicts: judged.conflicts };
       const alreadyQueued = judged.present.map(({ taskId }) => taskId);
@@ -113,13 +119,16 @@ async function judge(
   const conflicts: Conflict[] = [];
   const recorded: Prepared[] = [];
   for (const task of tasks) {
-    const { taskId, source, blob } = task;
+    const { taskId, source, blob, signatureBlob } = task;
     const standing = standingOf(view, taskId);
     const file = view.queue.files.get(taskId);
     if (standing.kind === 'recorded') recorded.push(task);
     else if (standing.kind === 'unknown') missing.push(task);
-    else if (file?.blob === blob.oid) present.push(task);
-    else if (afterPush && !file && 'state' in standing && standing.state.specBlob === blob.oid) present.push(task);
+    else if (file?.blob === blob.oid) {
+      // The same file without its signature, or with another one, is not what was asked for.
+      const isOtherwiseSigned = signatureBlob && file.signature !== signatureBlob.oid;
+      (isOtherwiseSigned && standing.kind === 'queued' ? missing : present).push(task);
+    } else if (afterPush && !file && 'state' in standing && standing.state.specBlob === blob.oid) present.push(task);
     else {
       const kind = standing.kind === 'queued' ? 'queued' : 'in-work';
       conflicts.push({ taskId, source, kind, sameFile: false });
@@ -145,10 +154,15 @@ async function build(
   tasks: readonly Prepared[],
 ): Promise<{ commit: GitObject; objects: GitObject[] }> {
   const { repository, signal, writer, format } = client;
-  const edits = tasks.map(({ taskId, blob }) => ({ path: `${QUEUE_DIR}/${taskId}.json`, oid: blob.oid }));
+  const edits = tasks.flatMap(({ taskId, blob, signatureBlob }) => {
+    const path = `${QUEUE_DIR}/${taskId}.json`;
+    const signature = signatureBlob ? [{ path: `${path}${SIGNATURE_SUFFIX}`, oid: signatureBlob.oid }] : [];
+    return [{ path, oid: blob.oid }, ...signature];
+  });
+  const blobs = tasks.flatMap(({ blob, signatureBlob }) => (signatureBlob ? [blob, signatureBlob] : [blob]));
   const edited = await editTree(view.tipTree, edits, (oids) => repository.readObjects(oids, signal), format);
   const commit = writer.commit(edited.root.oid, view.tip ? [view.tip] : [], messageFor(tasks));
-  return { commit, objects: [...tasks.map(({ blob }) => blob), ...edited.created, commit] };
+  return { commit, objects: [...blobs, ...edited.created, commit] };
 }
 
 function messageFor(tasks: readonly Prepared[]): string {

@@ -29,6 +29,8 @@ export interface NewTask {
   content: Uint8Array;
   /** Where it came from, for messages. */
   source: string;
+  /** Of the content, armoured; null: it is not signed. */
+  signature: Uint8Array | null;
 }
 
 export interface InputProblem {
@@ -141,5 +143,5 @@ function readTask(
     maxTaskBytes: limits.maxTaskBytes,
     maxTimeoutSeconds: LONGEST_TIMEOUT_SECONDS,
   });
-  return parsed.ok ? { ok: true, task: { taskId, content, source: document.name } } : parsed;
+  return parsed.ok ? { ok: true, task: { taskId, content, source: document.name, signature: null } } : parsed;
 }

@@ -1,8 +1,8 @@
 /** Where a task stands, by what one view of the grid says. Pure. */
 import type { Oid } from '../git/oid.ts';
+import type { QueueFile } from '../ledger/found-files.ts';
 import type { GridView } from '../ledger/grid-view.ts';
 import { COMPLETED_DIR } from '../ledger/names.ts';
-import type { QueueFile } from '../ledger/queue-index.ts';
 import type { ClaimedState, FinishedState, WaitingState } from '../ledger/state-codec.ts';
 import type { TaskId } from '../task/id.ts';
 

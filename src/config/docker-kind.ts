@@ -14,13 +14,24 @@ export function imageName(): ValueKind<string> {
   });
 }
 
-/** A name, a name with `*` or `?` in it, or a digest alone. */
+const PATTERN = /^[A-Za-z0-9*][A-Za-z0-9._/:@*-]*$/;
+const DIGEST_ALONE = /^sha256:[0-9a-f]{64}$/;
+
+/** A name, a name with `*` in it, or a digest alone. What could never match an image is a mistake, and refused. */
 export function imagePattern(): ValueKind<string> {
-  return text({
+  const kind = text({
     expects: 'the name of an image, a pattern with * in it, or a digest as sha256:<64 hexadecimal digits>',
-    pattern: /^[A-Za-z0-9*?][A-Za-z0-9._/:@*?-]*$/,
+    pattern: PATTERN,
     maxLength: 255,
   });
+  return {
+    ...kind,
+    parse(value, machine) {
+      const isName = IMAGE.test(value) && !value.startsWith('sha256:');
+      const fits = value.includes('*') || isName || DIGEST_ALONE.test(value);
+      return fits ? kind.parse(value, machine) : bad(`must be ${kind.expects}`);
+    },
+  };
 }
 
 export function dockerHost(): ValueKind<string> {
@@ -42,20 +53,34 @@ export function dockerHost(): ValueKind<string> {
   };
 }
 
+const NOT_A_NETWORK = /^(?:host|default|private|slirp4netns|pasta|container|ns|(?:container|ns):.*)$/i;
+const NOT_OF_ITS_OWN = 'must not be the network of the host or of another container: use none, or a network of its own';
+
 /** A network name. Those that would share another network stack are refused: a task must not see the host's. */
 export function networkName(): ValueKind<string> {
-  const name = text({
-    expects: 'none, bridge, or the name of a network that exists',
-    pattern: /^[A-Za-z0-9][A-Za-z0-9_.-]*$/,
-    maxLength: 128,
-  });
+  return withoutForeign(
+    text({
+      expects: 'none, bridge, or the name of a network that exists',
+      pattern: /^[A-Za-z0-9][A-Za-z0-9_.-]*$/,
+      maxLength: 128,
+    }),
+  );
+}
+
+/** A network name, or one with `*` in it. */
+export function networkPattern(): ValueKind<string> {
+  return withoutForeign(
+    text({
+      expects: 'the name of a network, or a pattern with * in it',
+      pattern: /^[A-Za-z0-9*][A-Za-z0-9_.*-]*$/,
+      maxLength: 128,
+    }),
+  );
+}
+
+function withoutForeign(kind: ValueKind<string>): ValueKind<string> {
   return {
-    ...name,
-    parse(value, machine) {
-      if (value.toLowerCase() === 'host' || /^(?:container|ns):/i.test(value)) {
-        return bad('must not be the network of the host or of another container: use none, or a network of its own');
-      }
-      return name.parse(value, machine);
-    },
+    ...kind,
+    parse: (value, machine) => (NOT_A_NETWORK.test(value) ? bad(NOT_OF_ITS_OWN) : kind.parse(value, machine)),
   };
 }

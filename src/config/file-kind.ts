@@ -71,10 +71,15 @@ export function logDestination(): ValueKind<string> {
   };
 }
 
-export function kindOf(path: string): 'missing' | 'directory' | 'file' {
-  const found = statSync(path, { throwIfNoEntry: false });
-  if (!found) return 'missing';
-  return found.isDirectory() ? 'directory' : 'file';
+/** `hidden`: in a directory that this user may not look into. */
+export function kindOf(path: string): 'missing' | 'directory' | 'file' | 'hidden' {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (!found) return 'missing';
+    return found.isDirectory() ? 'directory' : 'file';
+  } catch {
+    return 'hidden';
+  }
 }
 
 function canAccess(path: string, mode: number): boolean {

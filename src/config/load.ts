@@ -7,7 +7,7 @@ import type { Environment, Machine } from './machine.ts';
 import { OPTION_NAMES, type OptionName, optionOf, type Values } from './options.ts';
 import { PROFILE_NAMES, PROFILES, type ProfileName } from './profiles.ts';
 import { type Problem, RULES } from './rules.ts';
-import type { ClientSettings, GitSettings, Settings } from './settings.ts';
+import type { ClientSettings, FilterSettings, GitSettings, Settings } from './settings.ts';
 import {
   environmentLayer,
   fileLayer,
@@ -21,6 +21,8 @@ import { nearest } from './suggestion.ts';
 import { unknownVariables } from './unknown-variables.ts';
 
 export type { Problem } from './rules.ts';
+
+const DAY_MS = 86_400_000;
 
 export interface LoadInput {
   env: Environment;
@@ -49,17 +51,48 @@ export function loadClientSettings(input: LoadInput): Loaded<ClientSettings> {
     git: toGitSettings(values),
     refNamespace: values.DGRID_REF_NAMESPACE,
     maxTaskBytes: values.MAX_TASK_BYTES,
+    grid: values.GRID_NAME,
+    trustedKeysFile: values.TRUSTED_KEYS_FILE,
+    revokedKeysFile: values.REVOKED_KEYS_FILE,
   }));
 }
 
-function load<T>(input: LoadInput, reader: 'worker' | 'client', assemble: (values: Values) => T): Loaded<T> {
+/** The worker's rules for containers, for the filter. It may share a file of settings with a worker whose secrets it cannot read. */
+export function loadFilterSettings(input: LoadInput): Loaded<FilterSettings> {
+  return load(input, 'filter', (values) => {
+    const { docker, stateDir, nodeId, maxOutputBytes, logLevel, logFile, logFormat } = toSettings(values);
+    return { repoUrl: values.DGRID_REPO_URL, docker, stateDir, nodeId, maxOutputBytes, logLevel, logFile, logFormat };
+  });
+}
+
+type Reader = 'worker' | 'client' | 'filter';
+
+/** Beside those of the group `docker`. */
+const FILTER_OPTIONS: ReadonlySet<OptionName> = new Set([
+  'DGRID_REPO_URL',
+  'DGRID_PROFILE',
+  'DGRID_STATE_DIR',
+  'NODE_ID',
+  'MAX_OUTPUT_BYTES',
+  'LOG_LEVEL',
+  'LOG_FILE',
+  'LOG_FORMAT',
+]);
+
+function concerns(reader: Reader, name: OptionName): boolean {
+  const { group, scope } = optionOf(name);
+  if (reader === 'filter') return group === 'docker' || FILTER_OPTIONS.has(name);
+  return reader === 'worker' || scope === 'both';
+}
+
+function load<T>(input: LoadInput, reader: Reader, assemble: (values: Values) => T): Loaded<T> {
   const problems: Problem[] = [];
   const layers: Layer[] = [flagLayer(input.flags), environmentLayer(input.env)];
   const file = fileLayer(input.envFile, input.machine.cwd);
   if (!file.ok) problems.push(file.problem);
   else if (file.layer) layers.push(file.layer);
   problems.push(...unknownVariables(layers));
-  if (reader === 'worker') {
+  if (reader !== 'client') {
     const profile = given('DGRID_PROFILE', layers)?.text.toLowerCase();
     if (isProfileName(profile)) layers.push(profileLayer(profile, PROFILES[profile].settings));
   }
@@ -76,11 +109,11 @@ function load<T>(input: LoadInput, reader: 'worker' | 'client', assemble: (value
     if (read.problem === null) continue;
     invalid.add(name);
     delete values[name];
-    if (reader === 'worker' || optionOf(name).scope === 'both') problems.push({ name, message: read.problem });
+    if (concerns(reader, name)) problems.push({ name, message: read.problem });
   }
   for (const rule of RULES) {
     if (rule.names.some((name) => invalid.has(name))) continue;
-    if (reader === 'client' && rule.names.some((name) => optionOf(name).scope === 'worker')) continue;
+    if (!rule.names.every((name) => concerns(reader, name))) continue;
     const message = rule.check(values as Values);
     if (message !== null) problems.push({ name: rule.names[0], message });
   }
@@ -185,19 +218,32 @@ function toSettings(values: Values): Settings {
       image: values.DOCKER_IMAGE,
       imagePullPolicy: values.IMAGE_PULL_POLICY,
       imagePullTimeoutMs: values.IMAGE_PULL_TIMEOUT,
+      imagePullStallMs: values.IMAGE_PULL_STALL_SECONDS,
+      dockerConfigDir: values.DOCKER_CONFIG,
       allowedImages: values.ALLOWED_IMAGES,
       cpus: values.DOCKER_CPUS,
+      cpuShares: values.DOCKER_CPU_SHARES,
       memoryBytes: values.DOCKER_MEMORY,
       timeoutMs: values.DOCKER_TIMEOUT,
       pidsLimit: values.DOCKER_PIDS_LIMIT,
       network: values.DOCKER_NETWORK,
+      allowedNetworks: values.ALLOWED_NETWORKS ?? [],
       runtime: values.DOCKER_RUNTIME,
       workDirBytes: values.DOCKER_WORK_SIZE,
       callTimeoutMs: values.ENGINE_CALL_TIMEOUT,
+      allowUnlimitedTasks: values.ALLOW_UNLIMITED_TASKS,
       warmPoolSize: values.WARM_POOL_SIZE,
       warmPoolIdleMs: values.WARM_POOL_IDLE_SECONDS,
       pruneDanglingImages: values.PRUNE_DANGLING_IMAGES,
       pruneBuildCache: values.PRUNE_BUILD_CACHE,
+    },
+    signing: {
+      grid: values.GRID_NAME,
+      isRequired: values.ENABLE_TASK_SIGNING,
+      trustedKeysFile: values.TRUSTED_KEYS_FILE,
+      revokedKeysFile: values.REVOKED_KEYS_FILE,
+      maxLifetimeMs: values.SIGNATURE_MAX_DAYS * DAY_MS,
+      nodeKeyFile: values.NODE_SIGNING_KEY_FILE,
     },
     repoPath: values.DGRID_REPO_PATH,
     stateDir: values.DGRID_STATE_DIR,
@@ -217,7 +263,15 @@ function toSettings(values: Values): Settings {
     maxCpuPercent: values.MAX_CPU_PERCENT,
     maxMemoryPercent: values.MAX_MEMORY_PERCENT,
     maxDiskPercent: values.MAX_DISK_PERCENT,
+    maxCpuPressure: values.MAX_CPU_PRESSURE,
+    maxMemoryPressure: values.MAX_MEMORY_PRESSURE,
+    maxIoPressure: values.MAX_IO_PRESSURE,
+    maxLoadPerCpu: values.MAX_LOAD_PER_CPU,
+    memoryReserveBytes: values.MEMORY_RESERVE,
+    activeHours: values.ACTIVE_HOURS,
     healthCheckEvery: values.HEALTH_CHECK_EVERY,
+    secretsDir: values.SECRETS_DIR,
+    secretsPolicyFile: values.SECRETS_POLICY_FILE,
     maxTaskBytes: values.MAX_TASK_BYTES,
     maxOutputBytes: values.MAX_OUTPUT_BYTES,
     maxTakeovers: values.MAX_TAKEOVERS,

@@ -4,13 +4,28 @@
  * one table; a computed default looks only at rows above its own.
  */
 import { join } from 'node:path';
-import { dockerHost, imageName, imagePattern, networkName } from './docker-kind.ts';
+import { GRID_NAME_PATTERN } from '../task/spec.ts';
+import { activeHours } from './active-hours.ts';
+import { dockerHost, imageName, imagePattern, networkName, networkPattern } from './docker-kind.ts';
 import { logDestination, path, readableDirectory, readableFile } from './file-kind.ts';
+import { gridNameOf } from './grid-name.ts';
 import { nodeIdFromHost, nodeIdKind } from './node-name.ts';
 import { type Basis, computedSetting, type Option, optionalSetting, requiredSetting, setting } from './option.ts';
 import { PROFILE_NAMES } from './profiles.ts';
 import { repoUrl } from './repo-url.ts';
-import { byteSize, decimalNumber, listOf, oneOf, percent, seconds, text, truth, wholeNumber } from './value-kind.ts';
+import { secretsDirectory, secretsPolicyFile } from './secret-kinds.ts';
+import {
+  byteSize,
+  decimalNumber,
+  listOf,
+  oneOf,
+  percent,
+  percentOrOff,
+  seconds,
+  text,
+  truth,
+  wholeNumber,
+} from './value-kind.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -294,6 +309,42 @@ export const OPTIONS = {
     kind: percent(),
     description: 'Above this use of a disk that it needs the worker claims nothing new, and cleans up after itself.',
   }),
+  MAX_CPU_PRESSURE: setting('0', {
+    group: 'limits',
+    kind: percentOrOff(),
+    description:
+      'Above this share of ten seconds in which somebody waited for a processor the worker claims nothing new. Tasks that run into DOCKER_CPUS count too. 0: not looked at.',
+  }),
+  MAX_MEMORY_PRESSURE: setting('40', {
+    group: 'limits',
+    kind: percentOrOff(),
+    description: 'The same for waiting for memory. Kernels that do not count pressure pause nothing. 0: not looked at.',
+  }),
+  MAX_IO_PRESSURE: setting('0', {
+    group: 'limits',
+    kind: percentOrOff(),
+    description:
+      'The same for waiting for a disk. A single program that reads a large file comes near 100. 0: not looked at.',
+  }),
+  MAX_LOAD_PER_CPU: setting('0', {
+    group: 'limits',
+    kind: decimalNumber({ min: 0, max: 1000, unit: 'processes' }),
+    description:
+      'Above this load average of one minute, divided by the number of processors, the worker claims nothing new. 0: not looked at.',
+  }),
+  MEMORY_RESERVE: setting('64m', {
+    group: 'limits',
+    kind: byteSize({ min: 0, max: 64 * 1024 * GIB }),
+    description:
+      'What stays free of memory beside the limits of all tasks: a task for which there is less waits, or goes to another node.',
+  }),
+  ACTIVE_HOURS: optionalSetting({
+    group: 'limits',
+    kind: activeHours(),
+    example: 'Mon-Fri 20:00-07:00, Sat-Sun 00:00-24:00',
+    description:
+      'When this machine may work, by its own clock and time zone (or that of TZ). Outside of these hours nothing new is claimed; tasks that run go on. Unset: always.',
+  }),
   HEALTH_CHECK_EVERY: setting('10', {
     group: 'limits',
     kind: wholeNumber({ min: 1, max: 100_000, unit: 'polling cycles' }),
@@ -355,12 +406,30 @@ export const OPTIONS = {
   IMAGE_PULL_TIMEOUT: setting('600', {
     group: 'docker',
     kind: seconds({ min: 1, max: DAY }),
-    description: 'The longest that a pull may take.',
+    description: 'The longest that a pull may take, with all its tries.',
+  }),
+  IMAGE_PULL_STALL_SECONDS: setting('120', {
+    group: 'docker',
+    kind: seconds({ min: 1, max: DAY }),
+    description: 'A try of a pull that makes no progress for so long is given up.',
+  }),
+  DOCKER_CONFIG: optionalSetting({
+    group: 'docker',
+    kind: path(),
+    example: '/etc/dgrid/docker',
+    description:
+      'The directory with Docker’s config.json, from which credentials for registries are read at each pull. Unset: .docker in the home of this user.',
   }),
   DOCKER_CPUS: setting('1', {
     group: 'docker',
     kind: decimalNumber({ min: 0.01, max: 1024, unit: 'processors' }),
     description: 'The most processor time that a task may have.',
+  }),
+  DOCKER_CPU_SHARES: setting('512', {
+    group: 'docker',
+    kind: wholeNumber({ min: 2, max: 262_144, unit: 'shares' }),
+    description:
+      'The weight of a task where processors are short. Containers of others, and services of the machine where the engine uses systemd, mostly have 1024.',
   }),
   DOCKER_MEMORY: setting('512m', {
     group: 'docker',
@@ -386,7 +455,14 @@ export const OPTIONS = {
   DOCKER_NETWORK: setting('none', {
     group: 'docker',
     kind: networkName(),
-    description: 'The network of task containers. The host’s own network is refused.',
+    description: 'The network of tasks that name none. The host’s own network is refused.',
+  }),
+  ALLOWED_NETWORKS: optionalSetting({
+    group: 'docker',
+    kind: listOf(networkPattern(), 100),
+    example: 'builds,team-*',
+    description:
+      'The networks that tasks may ask for besides DOCKER_NETWORK and none: names, or patterns with * that cover networks which you made. See docs/networks.md for what a network opens.',
   }),
   DOCKER_RUNTIME: optionalSetting({
     group: 'docker',
@@ -402,6 +478,12 @@ export const OPTIONS = {
     group: 'docker',
     kind: seconds({ min: 1, max: 3600 }),
     description: 'How long the engine may take to answer one call.',
+  }),
+  ALLOW_UNLIMITED_TASKS: setting('false', {
+    group: 'docker',
+    kind: truth(),
+    description:
+      'Whether to run tasks on an engine that cannot limit their memory, processors or processes, as a rootless one mostly cannot. false: nothing is claimed there.',
   }),
   WARM_POOL_SIZE: setting('2', {
     group: 'docker',
@@ -448,15 +530,64 @@ export const OPTIONS = {
     description: 'The wait before the second try. Each later wait is twice the one before, up to five minutes.',
   }),
 
+  SECRETS_DIR: optionalSetting({
+    group: 'admission',
+    kind: secretsDirectory(),
+    example: '/etc/dgrid/secrets',
+    description:
+      'A directory with one file for each secret that tasks may ask for by name, for the worker’s user alone. Read at each use. See docs/secrets.md.',
+  }),
+  SECRETS_POLICY_FILE: optionalSetting({
+    group: 'admission',
+    kind: secretsPolicyFile(),
+    example: '/etc/dgrid/secrets.json',
+    description: 'A file that says which tasks may have which of them. Unset: nobody gets any.',
+  }),
   ENABLE_TASK_SIGNING: setting('false', {
     group: 'admission',
     kind: truth(),
-    description: 'Reserved for checking signatures of tasks. This version cannot, so true stops the start.',
+    description: 'Run signed tasks only. A task without a signature that TRUSTED_KEYS_FILE allows is rejected.',
   }),
   TRUSTED_KEYS_FILE: optionalSetting({
     group: 'admission',
-    kind: path(),
-    description: 'Reserved for the keys to check them with. Has to stay empty in this version.',
+    scope: 'both',
+    kind: readableFile(),
+    example: '/etc/dgrid/trusted-keys',
+    description:
+      'Who may sign, in OpenSSH’s allowed-signers format; kept on this machine, never in the task repository. A signed task is checked as soon as this is set; dgrid checks results with it.',
+  }),
+  REVOKED_KEYS_FILE: optionalSetting({
+    group: 'admission',
+    scope: 'both',
+    kind: readableFile(),
+    example: '/etc/dgrid/revoked-keys',
+    description: 'Keys that are trusted no longer: public keys, one a line, or an OpenSSH key revocation list.',
+  }),
+  GRID_NAME: computedSetting(
+    { shown: 'host and path of DGRID_REPO_URL', of: ({ text }) => gridNameOf(text('DGRID_REPO_URL') || 'unnamed') },
+    {
+      group: 'admission',
+      scope: 'both',
+      kind: text({
+        expects: 'a name of letters, figures and . _ ~ : / @ + - and spaces',
+        pattern: GRID_NAME_PATTERN,
+        maxLength: 255,
+      }),
+      example: 'git.example.com/team/tasks',
+      description:
+        'What signed tasks are made out to, so that they are worth nothing in another grid. Set it where workers and submitters reach the repository under different names.',
+    },
+  ),
+  SIGNATURE_MAX_DAYS: setting('30', {
+    group: 'admission',
+    kind: wholeNumber({ min: 1, max: 3650, unit: 'days' }),
+    description: 'A task whose signature is good for longer than this from now is rejected.',
+  }),
+  NODE_SIGNING_KEY_FILE: optionalSetting({
+    group: 'admission',
+    kind: readableFile(),
+    example: '/etc/dgrid/node-key',
+    description: 'An SSH private key without a passphrase. With one, this node signs its results.',
   }),
 
   HTTP_HOST: setting('127.0.0.1', {

@@ -80,18 +80,25 @@ export const RULES: readonly Rule[] = [
       dirname(DGRID_REPO_PATH) === DGRID_REPO_PATH ? 'must not be the root directory' : null,
   },
   {
-    names: ['ENABLE_TASK_SIGNING'],
-    check: ({ ENABLE_TASK_SIGNING }) =>
-      ENABLE_TASK_SIGNING
-        ? 'cannot be true: this version does not verify signatures, and would run unsigned tasks as if they were checked. Set it to false, and restrict who may write to the repository'
+    names: ['ENABLE_TASK_SIGNING', 'TRUSTED_KEYS_FILE'],
+    check: ({ ENABLE_TASK_SIGNING, TRUSTED_KEYS_FILE }) =>
+      ENABLE_TASK_SIGNING && TRUSTED_KEYS_FILE === null
+        ? 'needs to know whom to trust: name the file of trusted keys as TRUSTED_KEYS_FILE ("dgrid keys trust" makes one)'
         : null,
   },
   {
-    names: ['TRUSTED_KEYS_FILE'],
-    check: ({ TRUSTED_KEYS_FILE }) =>
-      TRUSTED_KEYS_FILE === null
-        ? null
-        : 'has to stay empty: this version does not verify signatures, so these keys would protect nothing',
+    names: ['SECRETS_POLICY_FILE', 'SECRETS_DIR'],
+    check: ({ SECRETS_POLICY_FILE, SECRETS_DIR }) =>
+      SECRETS_POLICY_FILE !== null && SECRETS_DIR === null
+        ? 'says who may have secrets, and there are none: set SECRETS_DIR to the directory with them, or unset this'
+        : null,
+  },
+  {
+    names: ['REVOKED_KEYS_FILE', 'TRUSTED_KEYS_FILE'],
+    check: ({ REVOKED_KEYS_FILE, TRUSTED_KEYS_FILE }) =>
+      REVOKED_KEYS_FILE !== null && TRUSTED_KEYS_FILE === null
+        ? 'revokes nothing without TRUSTED_KEYS_FILE: set that too, or unset this'
+        : null,
   },
 ];
 

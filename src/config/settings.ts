@@ -3,6 +3,7 @@
  * default, its unit in the environment and its text.
  */
 import type { NodeId } from '../task/id.ts';
+import type { ActiveHours } from './active-hours.ts';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';
 export type LogFormat = 'json' | 'pretty' | 'auto';
@@ -41,16 +42,26 @@ export interface DockerSettings {
   image: string;
   imagePullPolicy: ImagePullPolicy;
   imagePullTimeoutMs: number;
+  /** Without any progress, a try of a pull is given up. */
+  imagePullStallMs: number;
+  /** With Docker's config.json, for credentials. null: `.docker` in the home of this user. */
+  dockerConfigDir: string | null;
   allowedImages: readonly string[];
   cpus: number;
+  /** The weight of a task among others, where processors are short. */
+  cpuShares: number;
   memoryBytes: number;
   timeoutMs: number;
   pidsLimit: number;
   network: string;
+  /** Names and patterns of those that tasks may ask for besides. */
+  allowedNetworks: readonly string[];
   runtime: string | null;
   /** Size of the task's writable directory, in memory. Always below `memoryBytes`. */
   workDirBytes: number;
   callTimeoutMs: number;
+  /** Whether tasks may run on an engine that cannot keep them to their memory, processors and processes. */
+  allowUnlimitedTasks: boolean;
   /** How many containers may wait for a task. 0: none is made ahead. */
   warmPoolSize: number;
   warmPoolIdleMs: number;
@@ -58,9 +69,25 @@ export interface DockerSettings {
   pruneBuildCache: boolean;
 }
 
+/** Signatures of tasks and of results. */
+export interface SigningSettings {
+  /** The name that signed tasks must be made out to. */
+  grid: string;
+  /** Tasks without a signature are refused. */
+  isRequired: boolean;
+  /** null: signatures of tasks are not looked at. */
+  trustedKeysFile: string | null;
+  revokedKeysFile: string | null;
+  /** For how long ahead a signature may be good. */
+  maxLifetimeMs: number;
+  /** With which this node signs its results; null: not at all. */
+  nodeKeyFile: string | null;
+}
+
 export interface Settings {
   git: GitSettings;
   docker: DockerSettings;
+  signing: SigningSettings;
   /** The local clone. */
   repoPath: string;
   stateDir: string;
@@ -83,8 +110,21 @@ export interface Settings {
   maxCpuPercent: number;
   maxMemoryPercent: number;
   maxDiskPercent: number;
+  /** Percent of the last ten seconds. 0: not looked at. */
+  maxCpuPressure: number;
+  maxMemoryPressure: number;
+  maxIoPressure: number;
+  /** 0: not looked at. */
+  maxLoadPerCpu: number;
+  memoryReserveBytes: number;
+  /** null: always. */
+  activeHours: ActiveHours | null;
   /** In polling cycles. */
   healthCheckEvery: number;
+  /** One file for each secret that tasks may be given. null: there are none. */
+  secretsDir: string | null;
+  /** Who may have which. null: nobody. */
+  secretsPolicyFile: string | null;
   maxTaskBytes: number;
   maxOutputBytes: number;
   /** How often a task may be taken over from nodes that died with it before it is given up as `lost`. */
@@ -108,4 +148,15 @@ export interface ClientSettings {
   git: GitSettings;
   refNamespace: RefNamespaceSetting;
   maxTaskBytes: number;
+  /** The name to make signed tasks out to. */
+  grid: string;
+  /** To check results with. */
+  trustedKeysFile: string | null;
+  revokedKeysFile: string | null;
+}
+
+/** What the filter in front of the engine needs: the same rules for containers as its worker has, and whose worker it is. */
+export interface FilterSettings
+  extends Pick<Settings, 'docker' | 'stateDir' | 'nodeId' | 'maxOutputBytes' | 'logLevel' | 'logFile' | 'logFormat'> {
+  repoUrl: string;
 }

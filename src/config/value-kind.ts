@@ -127,6 +127,21 @@ export function percent(): ValueKind<number> {
   };
 }
 
+/** A percentage that may be exceeded, or 0. */
+export function percentOrOff(): ValueKind<number> {
+  const expects = 'a percentage from 1 to 99, or 0 to switch it off';
+  return {
+    unit: 'percent',
+    expects,
+    parse(text) {
+      const match = /^(\d{1,2}) ?%?$/.exec(text);
+      return match ? good(Number(match[1])) : bad(`must be ${expects}`);
+    },
+    format: String,
+    plain: (value) => value,
+  };
+}
+
 const TRUTH: Readonly<Record<string, boolean>> = {
   true: true,
   '1': true,

@@ -10,7 +10,8 @@ import { type Clock, systemRandomFraction } from '../runtime.ts';
 import { openExecutor } from '../worker.ts';
 import { judgeCapabilities } from './capabilities.ts';
 import { type CheckResult, messageOf, warning } from './check.ts';
-import { checkEngine, checkImage, checkLimits } from './engine.ts';
+import { checkEngine, checkImage, checkLimits, judgeSockets } from './engine.ts';
+import { checkHours, checkPressure, checkWeight } from './governance.ts';
 import { checkClock, checkGauges, checkGit, checkState } from './machine.ts';
 import { checkRemote, countNodes, judgeListing, judgeNodes, type RemoteFound } from './repository.ts';
 import { checkSwaps } from './swaps.ts';
@@ -39,9 +40,14 @@ export async function* examine(options: DoctorOptions): AsyncGenerator<CheckResu
     yield engine.result;
     if (engine.info) {
       yield* checkLimits(settings, engine.info);
+      yield checkWeight(settings, engine.info);
+      yield judgeSockets(engine.info);
       yield await checkImage(executor, settings);
     }
     yield* checkGauges(settings, engine.info, clock);
+    yield await checkPressure(settings);
+    const hours = checkHours(settings, clock);
+    if (hours) yield hours;
   } finally {
     await executor.close();
   }

@@ -5,6 +5,8 @@
  * `start` may overlap for different tasks. `stop` and `dispose` are idempotent. Nothing is removed before `dispose`, so
  * that a worker which dies in between finds the container again through `adopt`.
  */
+
+import type { Secret } from '../secrets/secret.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import type { CapturedOutput } from '../task/result.ts';
 
@@ -22,8 +24,14 @@ export interface Job {
   key: RunKey;
   attempt: number;
   image: string;
+  /** What `ensureImage` found under that name: the container is made of this, wherever the name may point by then. */
+  pinned?: { id: string; digest: string | null };
   program: { kind: 'script'; script: string } | { kind: 'command'; argv: readonly string[] };
   env: Readonly<Record<string, string>>;
+  /** By name; left out: the operator's. */
+  network?: string;
+  /** For a script: files in memory, in the directory that DGRID_SECRETS_DIR names, and masked in what it prints. */
+  secrets?: readonly Secret[];
   cpus: number;
   memoryBytes: number;
   timeoutMs: number;
@@ -48,6 +56,8 @@ export interface RunEnd {
   stderr: CapturedOutput;
   /** The engine was away when the task ended, so what it wrote last may be missing. */
   outputIsCut?: true;
+  /** It is left out, because secrets in it could not be masked. */
+  outputIsWithheld?: true;
   startedAtMs: number | null;
   finishedAtMs: number;
   timingsMs: { pull: number | null; start: number | null; run: number | null; collect: number | null };
@@ -76,15 +86,22 @@ export interface FoundRun {
   discard(): Promise<void>;
 }
 
+/** What a container may use of the machine. */
+export type TaskLimit = 'memory' | 'cpus' | 'pids';
+
 export interface EngineInfo {
   name: string;
   version: string;
   apiVersion: string;
   cgroupVersion: '1' | '2' | 'unknown';
+  /** Whether the weight of a task takes effect; null: the engine does not say. */
+  weighsCpus: boolean | null;
   /** The engine's data directory, whose file system the disk threshold watches; null when it does not say. */
   dataRoot: string | null;
   cpus: number;
   memoryBytes: number;
+  /** Limits that it would leave away from a task's container without a word. */
+  missingLimits: readonly TaskLimit[];
 }
 
 export interface ImageUsage {
@@ -95,10 +112,24 @@ export interface ImageUsage {
 
 /** One step of freeing disk space, in the engine's terms. Carried out by `clean`, planned by `host/healing.ts`. */
 export type CleanStep =
+  /** Containers of this node that ended, and that nobody needs. */
   | { kind: 'own-containers' }
-  | { kind: 'own-images' }
+  /** Containers that were made ahead of tasks. */
+  | { kind: 'waiting-containers' }
+  /** One image that this worker brought, by its full name. */
+  | { kind: 'own-image'; image: string }
   | { kind: 'dangling-images' }
   | { kind: 'build-cache' };
+
+/** A step that has something to remove now. */
+export interface Reclaimable {
+  step: CleanStep;
+  /** What it is likely to free: of images what they share with none that stay. 0: none, null: not known before. */
+  bytes: number | null;
+  inodes: number | null;
+  /** The image that most tasks need: only when nothing else has helped. */
+  isLastResort: boolean;
+}
 
 export interface CleanReport {
   step: CleanStep['kind'];
@@ -120,7 +151,7 @@ export interface PoolStats {
   misses: number;
   /** Ended while they waited. */
   died: number;
-  kinds: { image: string; cpus: number; memory_bytes: number; waiting: number }[];
+  kinds: { image: string; network: string; cpus: number; memory_bytes: number; waiting: number }[];
 }
 
 export interface Executor {
@@ -128,10 +159,14 @@ export interface Executor {
   probe(signal?: AbortSignal): Promise<EngineInfo>;
   /**
    * Makes the image present by the pull policy. Progress goes to the events.
-   * @returns the local name to run (differs from `image` only for a default image that had to be built on the spot).
+   * @returns the local name to run (differs from `image` only for a default image that had to be built on the spot), and
+   *   what it stands for now.
    * @throws ExecutorError of kind `image-unavailable` when it can't be had.
    */
-  ensureImage(image: string, signal?: AbortSignal): Promise<{ name: string; digest: string | null; pullMs: number }>;
+  ensureImage(
+    image: string,
+    signal?: AbortSignal,
+  ): Promise<{ name: string; id: string | null; digest: string | null; pullMs: number }>;
   /** Tasks of these images are being claimed: what has to be known of an image can be found out meanwhile. Never throws. */
   foresee(images: readonly string[]): void;
   /** Creates and starts a container. @throws ExecutorError */
@@ -145,6 +180,11 @@ export interface Executor {
   poolStats(): PoolStats | null;
   /** All containers that carry this node's label and have a task. @throws ExecutorError */
   findRuns(nodeId: NodeId): Promise<FoundRun[]>;
+  /**
+   * What `clean` could remove now, images by their last use, the longest ago first. Changes nothing.
+   * @throws ExecutorError
+   */
+  reclaimable(signal?: AbortSignal): Promise<Reclaimable[]>;
   /** Removes only what carries our labels (or, for dangling images and build cache, what the operator allowed). */
   clean(step: CleanStep, signal?: AbortSignal): Promise<CleanReport>;
   close(): Promise<void>;
@@ -158,7 +198,7 @@ export const EXECUTOR_ERROR_KINDS = [
   /** The disk under the engine is full, read-only or broken: no container can be made here now, of whatever task. */
   'engine-full',
   'image-unavailable',
-  /** The image is not on the operator's list, or a limit is above the cap. */
+  /** What the task asks for is not on the operator's lists, above a cap, or not to be had on this node. */
   'rejected',
   'engine-error',
 ] as const;

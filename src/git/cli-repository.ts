@@ -23,8 +23,18 @@ import type { ObjectFormat, Oid, RefName } from './oid.ts';
 import { parsePushReport } from './push-report.ts';
 import { isTraceLine, type ParsedListing, parseListing, parseTrace } from './ref-listing.ts';
 import { parseRemoteAddress, type RemoteAddress } from './remote-address.ts';
-import type { Blob, ObjectFormatSource, RefListing, RefSwap, Repository, SwapVerdict } from './repository.ts';
+import {
+  type Blob,
+  MAX_REF_OBJECT_BYTES,
+  type ObjectFormatSource,
+  type RefListing,
+  type RefSwap,
+  type Repository,
+  type SwapVerdict,
+} from './repository.ts';
 
+/** Some 220,000 refs. */
+const MAX_LISTING_BYTES = 16 * 1024 * 1024;
 /** Well below what a command line may hold: a swap takes about 300 bytes of it. */
 const MAX_SWAPS_PER_PUSH = 300;
 /** Refs may vanish between listing and fetching; after so many rounds only patterns are asked for, which cannot fail so. */
@@ -92,11 +102,17 @@ export class CliRepository implements Repository {
     return { refs, headBranch };
   }
 
-  async fetchRefs(patterns: readonly string[], signal?: AbortSignal): Promise<void> {
+  async fetchRefs(
+    patterns: readonly string[],
+    signal?: AbortSignal,
+    lacking: ReadonlyMap<RefName, Oid> = new Map(),
+  ): Promise<ReadonlyMap<Oid, string>> {
     const wanted = [...new Set(patterns)];
-    if (wanted.length === 0) return;
+    if (wanted.length === 0) return new Map();
     await this.#ensureClone(signal);
     await this.reading('fetch', signal, () => this.#fetch(wanted, signal));
+    const byPattern = [...lacking].filter(([ref]) => !wanted.includes(ref)).map(([, oid]) => oid);
+    return this.#clone.readOversized(byPattern, MAX_REF_OBJECT_BYTES, signal);
   }
 
   async readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
@@ -209,7 +225,7 @@ export class CliRepository implements Repository {
   }
 
   /** Throws the clone away and makes an empty one; what is needed must be fetched again. @throws GitError */
-  async rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+  async rebuild(reason: string | null, signal?: AbortSignal): Promise<void> {
     await this.#clone.create(await this.#identity(signal), reason, signal);
   }
 
@@ -261,6 +277,7 @@ export class CliRepository implements Repository {
       environment,
       deadlineMs: this.#options.settings.commandTimeoutMs,
       signal,
+      maxOutputBytes: MAX_LISTING_BYTES,
       anyExit: true,
     });
     if (output.exitCode !== 0) {

@@ -136,5 +136,6 @@ export function redact(text: string, secrets: readonly string[]): string {
     if (secret === '') continue;
     for (const form of new Set([secret, encodeURIComponent(secret)])) clean = clean.replaceAll(form, '[redacted]');
   }
-  return clean.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@:]*:[^\s/@]*@/gi, '$1[redacted]@');
+  // Bounded in each part, so that no text takes long.
+  return clean.replace(/([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@:]{0,1000}:[^\s/@]{0,4000}@/gi, '$1[redacted]@');
 }

@@ -24,6 +24,11 @@ import { baseEnvironment, type CommandEnvironment, joinEnvironments, processVari
 import { readHttpTrace } from './http-trace.ts';
 
 export const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
+/** On standard error: the other side's words come through there, and it may have no end of them. */
+const MAX_SAID_BYTES = 16 * 1024 * 1024;
+/** Of what was said, this much from the beginning and from the end is read, and of each line the beginning: patterns are looked for in it. */
+const MAX_READ_BYTES = 128 * 1024;
+const MAX_LINE_CHARS = 2_000;
 const TERM_GRACE_MS = 2_000;
 const ABANDON_MS = 5_000;
 const MAX_ERROR_CHARS = 2_000;
@@ -50,6 +55,8 @@ export interface GitRunOptions {
   environment?: CommandEnvironment;
   deadlineMs: number;
   signal?: AbortSignal | undefined;
+  /** Less than otherwise on standard output, for what the other side fills. */
+  maxOutputBytes?: number;
   /** Answer any exit code instead of throwing. The deadline, the signal and the output's bound still throw. */
   anyExit?: boolean;
 }
@@ -79,6 +86,7 @@ interface Running {
   child: ChildProcess | null;
   ending: Ending;
   outputBytes: number;
+  saidBytes: number;
   result: { exitCode: number | null; stdout: readonly Buffer[]; stderr: readonly Buffer[] } | null;
   /** Aborted when somebody wants the run ended. */
   stop: AbortController;
@@ -119,6 +127,7 @@ export class GitCommand {
       child: null,
       ending: null,
       outputBytes: 0,
+      saidBytes: 0,
       result: null,
       stop: new AbortController(),
       over: new AbortController(),
@@ -132,7 +141,7 @@ export class GitCommand {
     } finally {
       run.over.abort();
     }
-    const trace = readHttpTrace(Buffer.concat([...(run.result?.stderr ?? [])]).toString('utf8'));
+    const trace = readHttpTrace(bounded(Buffer.concat([...(run.result?.stderr ?? [])])));
     const stderr = redact(trace.text, environment.secrets);
     const { retryAfterMs } = trace;
     const exitCode = run.result?.exitCode ?? null;
@@ -214,10 +223,15 @@ export class GitCommand {
       // simple-git shows the environment where DEBUG asks for it.
       [inspect.custom]: () => '[environment]',
     });
-    git.outputHandler((_command, stdout) => {
+    const maxOutputBytes = Math.min(this.#maxOutputBytes, options.maxOutputBytes ?? this.#maxOutputBytes);
+    git.outputHandler((_command, stdout, stderr) => {
       stdout.on('data', (chunk: Buffer) => {
         run.outputBytes += chunk.length;
-        if (run.outputBytes > this.#maxOutputBytes) this.#end(run, 'too-large');
+        if (run.outputBytes > maxOutputBytes) this.#endDeaf(run);
+      });
+      stderr.on('data', (chunk: Buffer) => {
+        run.saidBytes += chunk.length;
+        if (run.saidBytes > MAX_SAID_BYTES) this.#endDeaf(run);
       });
     });
     // `raw` also decodes what it read, which is wasted on large objects.
@@ -239,6 +253,13 @@ export class GitCommand {
     run.child?.stdout?.destroy();
     run.child?.stderr?.destroy();
     return true;
+  }
+
+  /** It talks too much: until it has ended, nothing more of it is kept. */
+  #endDeaf(run: Running): void {
+    this.#end(run, 'too-large');
+    run.child?.stdout?.destroy();
+    run.child?.stderr?.destroy();
   }
 
   #end(run: Running, why: Exclude<Ending, null>): void {
@@ -276,6 +297,17 @@ export function exitError(operation: string, output: GitOutput): GitError {
   return new GitError(kind, operation, message, { cause: new GitExit(exitCode, stderr), retryAfterMs });
 }
 
+function bounded(said: Buffer): string {
+  const text =
+    said.length <= 2 * MAX_READ_BYTES
+      ? said.toString('utf8')
+      : `${said.toString('utf8', 0, MAX_READ_BYTES)}\n${said.toString('utf8', said.length - MAX_READ_BYTES)}`;
+  return text
+    .split('\n')
+    .map((line) => (line.length <= MAX_LINE_CHARS ? line : line.slice(0, MAX_LINE_CHARS)))
+    .join('\n');
+}
+
 function signalRun(run: Running, signal: NodeJS.Signals, group: boolean): void {
   const child = run.child;
   if (child?.pid === undefined) return;
@@ -303,8 +335,13 @@ function messageFor(operation: string, kind: string, ending: Ending, deadlineMs:
   return `git ${operation} failed: ${said === '' ? 'it gave no reason' : said}`;
 }
 
-function isOnPath(program: string, path: string): boolean {
-  return path
-    .split(delimiter)
-    .some((dir) => dir !== '' && statSync(join(dir, program), { throwIfNoEntry: false })?.isFile() === true);
+/** A directory that this user may not look into has nothing for it, as for a shell. */
+export function isOnPath(program: string, path: string): boolean {
+  return path.split(delimiter).some((dir) => {
+    try {
+      return dir !== '' && statSync(join(dir, program), { throwIfNoEntry: false })?.isFile() === true;
+    } catch {
+      return false;
+    }
+  });
 }

@@ -15,6 +15,8 @@ import { explainBrokenListing, refsBlamed } from './broken-refs.ts';
 import { classify } from './classify.ts';
 import type { CliRepository } from './cli-repository.ts';
 import { GitError } from './errors.ts';
+import { type AnswerBounds, blobBounds, refBounds, treeBounds } from './http/bounds.ts';
+import { inParts } from './http/in-parts.ts';
 import { OversizedError } from './http/pack-reader.ts';
 import { type SmartRemote, UnfitError } from './http/smart-remote.ts';
 import type { FetchWish } from './http/wire.ts';
@@ -27,12 +29,11 @@ import { writePack } from './pack.ts';
 import type { Blob, ObjectFormatSource, RefListing, RefSwap, Repository, SwapVerdict } from './repository.ts';
 
 const MEMORY_BYTES = 64 * 1024 * 1024;
-const MAX_OBJECT_BYTES = 512 * 1024 * 1024;
-/** Objects asked for in one request. */
-const MAX_WANTS = 10_000;
 /** Objects that vanished between listing and fetching, one a round: after so many a new listing is better. */
 const MAX_FETCH_ROUNDS = 10;
 const MAX_TIPS = 16;
+/** Of what the host says to people, as far as patterns are looked for in it. */
+const MAX_READ_CHARACTERS = 4_000;
 /** A host may learn, and so may this machine. */
 const TRY_AGAIN_MS = 60 * 60_000;
 /** Larger files are not kept: nobody asks for them again. */
@@ -88,29 +89,34 @@ export class HttpRepository implements Repository {
     patterns: readonly string[],
     signal?: AbortSignal,
     lacking?: ReadonlyMap<RefName, Oid>,
-  ): Promise<void> {
-    if (patterns.length === 0) return;
-    await this.#either(
+  ): Promise<ReadonlyMap<Oid, string>> {
+    if (patterns.length === 0) return new Map();
+    return this.#either(
       'fetching',
       () => this.#fetchByHttp(patterns, signal, lacking),
-      () => this.#fetchByCommand(patterns, signal),
+      () => this.#fetchByCommand(patterns, signal, lacking),
     );
   }
 
   /** The command cannot ask for single files, so it gets a whole clone. */
-  async #fetchByCommand(patterns: readonly string[], signal: AbortSignal | undefined): Promise<void> {
+  async #fetchByCommand(
+    patterns: readonly string[],
+    signal: AbortSignal | undefined,
+    lacking?: ReadonlyMap<RefName, Oid>,
+  ): Promise<ReadonlyMap<Oid, string>> {
     if (await this.command.isPartial(signal)) {
       await this.command.rebuild('it lacks files, which only requests of our own could bring', signal);
     }
-    await this.command.fetchRefs(patterns, signal);
+    const refused = await this.command.fetchRefs(patterns, signal, lacking);
     this.#cloned = true;
+    return refused;
   }
 
   async #fetchByHttp(
     patterns: readonly string[],
     signal: AbortSignal | undefined,
     lacking: ReadonlyMap<RefName, Oid> | undefined,
-  ): Promise<void> {
+  ): Promise<ReadonlyMap<Oid, string>> {
     const wanted = lacking ?? (await this.#heldBy(patterns, signal));
     const { filter } = await this.#remote.abilities(signal);
     const single = patterns.filter((pattern) => !pattern.endsWith('*')).map(refName);
@@ -118,27 +124,76 @@ export class HttpRepository implements Repository {
       const oid = wanted.get(ref);
       const have = this.#tips.get(ref) ?? null;
       if (!oid || this.#memory.has(oid)) continue;
-      if (have) await this.#fetch([oid], { have, shallow: true }, signal);
-      // What the clone keeps on the disk, the next start need not ask for again.
-      else if (filter) await this.#fetchIntoClone(ref, oid, signal);
-      // Whatever hangs on the tip would come, all files too: that is for the disk, not for the memory.
-      else await this.#fetchByCommand([ref], signal);
+      try {
+        const known = have !== null && (await this.#fetchDifference(oid, have, signal));
+        // What the clone keeps on the disk, the next start need not ask for again.
+        if (!known && filter) await this.#fetchIntoClone(ref, oid, signal);
+        // Whatever hangs on the tip would come, all files too: that is for the disk, not for the memory.
+        else if (!known) await this.#fetchByCommand([ref], signal);
+      } catch (cause) {
+        if (!(cause instanceof GitError) || cause.kind !== 'corrupt-remote') throw cause;
+        throw new GitError(cause.kind, cause.operation, `${ref} cannot be had: ${cause.message}`, { cause });
+      }
       this.#cloned = true;
       this.#setTip(ref, oid);
     }
     const others = [...wanted].filter(([ref]) => !single.includes(ref)).map(([, oid]) => oid);
-    await this.#fetch(others, { have: null, shallow: true }, signal);
+    return this.#fetchApart(others, refBounds(!filter), signal);
+  }
+
+  /** @returns false when it is more than belongs into memory. */
+  async #fetchDifference(oid: Oid, have: Oid, signal: AbortSignal | undefined): Promise<boolean> {
+    try {
+      this.#memory.add(await this.#ask([oid], { have, shallow: true }, treeBounds(this.#memory.largestTree), signal));
+      return true;
+    } catch (error) {
+      if (error instanceof OversizedError) return false;
+      throw error;
+    }
+  }
+
+  /** As `#fetch`; what cannot be had, or is too large, does not keep the rest away. @returns what that was, and why. */
+  async #fetchApart(
+    oids: readonly Oid[],
+    bounds: AnswerBounds,
+    signal: AbortSignal | undefined,
+  ): Promise<Map<Oid, string>> {
+    const refused = new Map<Oid, string>();
+    const wanted = [...new Set(oids)].filter((oid) => !this.#memory.has(oid));
+    await inParts(wanted, {
+      ask: async (batch) => this.#memory.add(await this.#ask(batch, { have: null, shallow: true }, bounds, signal)),
+      blames: (error) => {
+        const isKnown =
+          error instanceof OversizedError || (error instanceof GitError && error.kind === 'corrupt-remote');
+        return isKnown ? error : null;
+      },
+      refuse: (oid, error) => refused.set(oid, error.message),
+    });
+    return refused;
   }
 
   async #fetchIntoClone(ref: RefName, oid: Oid, signal: AbortSignal | undefined): Promise<void> {
     const fetch = (have: Oid | null): Promise<Buffer> =>
-      this.command.reading('fetch', signal, () =>
-        this.#remote.fetchPack({ wants: [oid], have, shallow: true, withoutBlobs: true }, signal),
-      );
+      this.command
+        .reading('fetch', signal, () =>
+          this.#remote.fetchPack({ wants: [oid], have, shallow: true, withoutBlobs: true }, signal),
+        )
+        .catch((error: unknown) => {
+          throw error instanceof OversizedError ? tooMuch(error) : error;
+        });
     await this.command.keepingFetch(ref, oid, fetch, { partial: true, signal });
   }
 
-  async readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
+  readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
+    return this.#read(oids, signal, false);
+  }
+
+  /** @param forOthers what another answer told its differences against */
+  async #read(
+    oids: readonly Oid[],
+    signal: AbortSignal | undefined,
+    forOthers: boolean,
+  ): Promise<ReadonlyMap<Oid, GitObject>> {
     const found = new Map<Oid, GitObject>();
     const look = (): Oid[] =>
       oids.filter((oid) => {
@@ -147,20 +202,33 @@ export class HttpRepository implements Repository {
         return !found.has(oid);
       });
     let missing = look();
-    if (missing.length > 0 && this.#cloned) {
-      for (const [oid, object] of await this.command.readObjects(missing, signal)) found.set(oid, object);
-      this.#memory.add(found.values());
+    if (missing.length > 0) {
+      for (const [oid, object] of await this.#held(missing, signal)) found.set(oid, object);
       missing = look();
     }
     if (missing.length > 0) {
       await this.#either(
         'fetching',
-        () => this.#fetch(missing, { have: null, shallow: false }, signal),
+        () => this.#fetch(missing, signal, forOthers),
         async () => undefined,
       );
       look();
     }
     return found;
+  }
+
+  /** Of these, what is here already. */
+  async #held(oids: readonly Oid[], signal: AbortSignal | undefined): Promise<Map<Oid, GitObject>> {
+    const found = new Map<Oid, GitObject>();
+    for (const oid of oids) {
+      const object = this.#memory.get(oid);
+      if (object) found.set(oid, object);
+    }
+    const missing = this.#cloned ? oids.filter((oid) => !found.has(oid)) : [];
+    if (missing.length === 0) return found;
+    const cloned = await this.command.readObjects(missing, signal);
+    this.#memory.add(cloned.values());
+    return new Map([...found, ...cloned]);
   }
 
   async readBlobs(oids: readonly Oid[], maxBytes: number, signal?: AbortSignal): Promise<ReadonlyMap<Oid, Blob>> {
@@ -211,7 +279,7 @@ export class HttpRepository implements Repository {
     await this.command.check(signal);
   }
 
-  async rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+  async rebuild(reason: string | null, signal?: AbortSignal): Promise<void> {
     this.#memory.clear();
     this.#tips.clear();
     this.#cloned = false;
@@ -240,7 +308,7 @@ export class HttpRepository implements Repository {
     if (unpacked !== 'ok') {
       // It may lack what a difference was told against: the next try tells all.
       this.#thin = false;
-      const words = `remote: ${said.replaceAll('\n', '\nremote: ')}`;
+      const words = `remote: ${said.slice(0, MAX_READ_CHARACTERS).replaceAll('\n', '\nremote: ')}`;
       const kind = classify({ exitCode: 1, stderr: words, ending: null });
       throw new GitError(kind, 'push', `the remote could not take the objects: ${unpacked}; ${said.slice(0, 500)}`);
     }
@@ -257,28 +325,27 @@ export class HttpRepository implements Repository {
   }
 
   /** Fetches what is not in memory yet. */
-  async #fetch(
-    oids: readonly Oid[],
-    how: Pick<FetchWish, 'have' | 'shallow'>,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
+  async #fetch(oids: readonly Oid[], signal: AbortSignal | undefined, forOthers: boolean): Promise<void> {
     const wanted = [...new Set(oids)].filter((oid) => !this.#memory.has(oid));
-    for (let at = 0; at < wanted.length; at += MAX_WANTS) {
-      try {
-        this.#memory.add(await this.#ask(wanted.slice(at, at + MAX_WANTS), how, MAX_OBJECT_BYTES, signal));
-      } catch (error) {
-        if (!(error instanceof OversizedError)) throw error;
-        throw new GitError('corrupt-remote', 'fetch', `the remote holds ${error.message}`, { cause: error });
-      }
-    }
+    await inParts(wanted, {
+      ask: async (batch) => {
+        const how = { have: null, shallow: false };
+        this.#memory.add(await this.#ask(batch, how, treeBounds(this.#memory.largestTree), signal, forOthers));
+      },
+      blames: oversize,
+      refuse: (_oid, error) => {
+        throw tooMuch(error);
+      },
+    });
   }
 
   /** Wants that the remote does not have are left out. @throws GitError; UnfitError; OversizedError */
   async #ask(
     wants: readonly Oid[],
     how: Pick<FetchWish, 'have' | 'shallow'>,
-    maxObjectBytes: number,
+    bounds: AnswerBounds,
     signal: AbortSignal | undefined,
+    forOthers = false,
   ): Promise<GitObject[]> {
     let open = wants;
     let wish = how;
@@ -288,8 +355,9 @@ export class HttpRepository implements Repository {
           this.#remote.fetch(
             { ...wish, wants: open, withoutBlobs: true },
             {
-              maxObjectBytes,
-              known: (bases) => this.readObjects(bases, signal),
+              ...bounds,
+              // Asked for once: what the answer to that lacks could otherwise go on without an end.
+              known: (bases) => (forOthers ? this.#held(bases, signal) : this.#read(bases, signal, true)),
               signal,
             },
           ),
@@ -316,20 +384,18 @@ export class HttpRepository implements Repository {
       if (object) blobs.set(oid, sized(object, maxBytes));
       else wanted.push(oid);
     }
-    const batches = [];
-    for (let at = 0; at < wanted.length; at += MAX_WANTS) batches.push(wanted.slice(at, at + MAX_WANTS));
-    for (let batch = batches.pop(); batch; batch = batches.pop()) {
-      try {
-        // Not kept: each is read once.
-        const objects = await this.#ask(batch, { have: null, shallow: false }, maxBytes, signal);
+    await inParts(wanted, {
+      // Not kept: each is read once.
+      ask: async (batch) => {
+        const objects = await this.#ask(batch, { have: null, shallow: false }, blobBounds(maxBytes), signal);
         for (const object of objects) if (object.type === 'blob') blobs.set(object.oid, sized(object, maxBytes));
-      } catch (error) {
-        if (!(error instanceof OversizedError)) throw error;
-        const [only, second] = batch;
-        if (only !== undefined && second === undefined) blobs.set(only, { kind: 'too-large', bytes: error.bytes });
-        else batches.push(batch.slice(0, batch.length >> 1), batch.slice(batch.length >> 1));
-      }
-    }
+      },
+      blames: oversize,
+      refuse: (oid, error) => {
+        const bytes = error instanceof OversizedError ? error.bytes : 0;
+        blobs.set(oid, { kind: 'too-large', bytes: Math.max(bytes, maxBytes + 1) });
+      },
+    });
   }
 
   async #heldBy(patterns: readonly string[], signal: AbortSignal | undefined): Promise<ReadonlyMap<RefName, Oid>> {
@@ -360,6 +426,17 @@ export class HttpRepository implements Repository {
       return commands();
     }
   }
+}
+
+function oversize(error: unknown): OversizedError | null {
+  return error instanceof OversizedError ? error : null;
+}
+
+function tooMuch(cause: Error): GitError {
+  const message =
+    `the remote has for the branch ${cause.message}, more than is taken over HTTP directly; ` +
+    'set GIT_TRANSPORT=command to have it on the disk only';
+  return new GitError('corrupt-remote', 'fetch', message, { cause });
 }
 
 function sized({ content }: GitObject, maxBytes: number): Blob {

@@ -121,8 +121,9 @@ export class LocalClone {
   }
 
   /** Throws the clone away and makes an empty one. @throws GitError */
-  async create(identity: CloneIdentity, reason: string, signal?: AbortSignal): Promise<void> {
-    this.#emit('clone.damaged', { path: this.path, reason });
+  async create(identity: CloneIdentity, reason: string | null, signal?: AbortSignal): Promise<void> {
+    if (reason === null) this.#emit('clone.renewed', { path: this.path });
+    else this.#emit('clone.damaged', { path: this.path, reason });
     await this.#lock.exclusive(() => this.#create(identity, signal));
   }
 
@@ -266,6 +267,24 @@ export class LocalClone {
       if (isOid(id) && /^\d+$/.test(size)) sizes.set(id, Number(size));
     }
     return sizes;
+  }
+
+  /**
+   * Of what refs hold, what is larger than that, itself or the tree that it names: by id, and with what. Reads no contents.
+   * @throws GitError
+   */
+  async readOversized(oids: readonly Oid[], maxBytes: number, signal?: AbortSignal): Promise<Map<Oid, string>> {
+    const oversized = new Map<Oid, string>();
+    if (oids.length === 0) return oversized;
+    const input = Buffer.from(oids.map((oid) => `${oid}\n${oid}^{tree}\n`).join(''));
+    const { stdout } = await this.run(['cat-file', '--batch-check=%(objectsize)', '--buffer'], { input, signal });
+    // A line for each line; a word in the place of the size where there is no such thing.
+    const bytes = stdout.toString('latin1').split('\n').map(Number);
+    oids.forEach((oid, at) => {
+      const most = Math.max(bytes[2 * at] || 0, bytes[2 * at + 1] || 0);
+      if (most > maxBytes) oversized.set(oid, `it has ${most} bytes; at most ${maxBytes} are read`);
+    });
+    return oversized;
   }
 
   /** Objects that are there already are no error. @throws GitError */

@@ -13,6 +13,8 @@ export class ObjectMemory {
   /** In the order of their last use. */
   readonly #objects = new Map<Oid, GitObject>();
   #bytes = 0;
+  /** In bytes, of all that ever were here: what comes anew is not much larger. */
+  largestTree = 0;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -34,6 +36,7 @@ export class ObjectMemory {
   add(objects: Iterable<GitObject>): void {
     for (const object of objects) {
       if (this.get(object.oid)) continue;
+      if (object.type === 'tree') this.largestTree = Math.max(this.largestTree, object.content.length);
       this.#objects.set(object.oid, object);
       this.#bytes += cost(object);
       for (const oldest of this.#objects.values()) {

@@ -76,22 +76,50 @@ export function makeTree(entries: readonly TreeEntry[], format: ObjectFormat): G
 
 /** @throws RangeError when the bytes are no tree. */
 export function parseTree(content: Buffer, format: ObjectFormat): TreeEntry[] {
+  return [...treeEntries(content, format)];
+}
+
+/** One after the other: a directory of a hundred thousand entries need not be held as objects. @throws RangeError */
+export function* treeEntries(content: Buffer, format: ObjectFormat): Generator<TreeEntry> {
+  for (const { at, space, nul, end } of entryBounds(content, format)) {
+    yield {
+      mode: content.toString('latin1', at, space),
+      name: content.toString('utf8', space + 1, nul),
+      oid: content.toString('hex', nul + 1, end) as Oid,
+    };
+  }
+}
+
+/** How many entries a tree has. @throws RangeError when the bytes are no tree. */
+export function countEntries(content: Buffer, format: ObjectFormat): number {
+  let count = 0;
+  for (const _ of entryBounds(content, format)) count += 1;
+  return count;
+}
+
+function* entryBounds(
+  content: Buffer,
+  format: ObjectFormat,
+): Generator<{ at: number; space: number; nul: number; end: number }> {
   const idBytes = format === 'sha1' ? 20 : 32;
-  const entries: TreeEntry[] = [];
   let at = 0;
   while (at < content.length) {
     const space = content.indexOf(0x20, at);
     const nul = space < 0 ? -1 : content.indexOf(0, space);
-    if (space < 0 || nul < 0 || nul + 1 + idBytes > content.length)
-      throw new RangeError(`malformed tree at byte ${at}`);
-    entries.push({
-      mode: content.toString('latin1', at, space),
-      name: content.toString('utf8', space + 1, nul),
-      oid: content.toString('hex', nul + 1, nul + 1 + idBytes) as Oid,
-    });
-    at = nul + 1 + idBytes;
+    const end = nul + 1 + idBytes;
+    if (space < 0 || nul < 0 || end > content.length) throw new RangeError(`malformed tree at byte ${at}`);
+    yield { at, space, nul, end };
+    at = end;
   }
-  return entries;
+}
+
+/** As `parseTree`; null when the bytes are no tree. */
+export function entriesOf(content: Buffer, format: ObjectFormat): TreeEntry[] | null {
+  try {
+    return parseTree(content, format);
+  } catch {
+    return null;
+  }
 }
 
 export function makeCommit(data: CommitData, format: ObjectFormat): GitObject {

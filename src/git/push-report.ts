@@ -17,6 +17,8 @@ export function tellsOfLock(reason: string): boolean {
   return LOCKED.test(reason);
 }
 
+const MAX_REASON_CHARACTERS = 500;
+
 /** The host will not, however often it is asked. */
 const FORBIDDEN =
   /hook declined|hidden ref|protected|funny refname|\bden(?:y|ied|ying)\b|prohibited|not (?:permitted|allowed)|permission|forbidden|policy|quota|read[- ]only|archived|does not support|non-fast-forward|currently checked out|refusing|\bGH\d{3}\b/i;
@@ -60,7 +62,8 @@ function rejection(summary: string): SwapVerdict {
 }
 
 /** What the reason means with which the remote itself would not move a ref. */
-export function verdictOfRemote(reason: string): SwapVerdict {
+export function verdictOfRemote(words: string): SwapVerdict {
+  const reason = words.slice(0, MAX_REASON_CHARACTERS);
   if (MOVED.test(reason)) return { kind: 'rejected', reason };
   if (FORBIDDEN.test(reason)) return { kind: 'refused', reason };
   return { kind: 'unclear', reason };

@@ -1,5 +1,5 @@
 /** What `git ls-remote --symref` prints, taken apart; and what its packet trace tells beyond that. */
-import { isOid, type ObjectFormat, type Oid, type RefName, refName } from './oid.ts';
+import { headBranchOf, isOid, isRefName, type ObjectFormat, type Oid, type RefName } from './oid.ts';
 import type { RefListing } from './repository.ts';
 
 export interface ParsedListing extends RefListing {
@@ -21,15 +21,15 @@ export function parseListing(output: string, prefixes: readonly string[]): Parse
     const value = line.slice(0, tab);
     const name = line.slice(tab + 1);
     if (value.startsWith('ref: ')) {
-      if (name === 'HEAD') headBranch = refName(value.slice(5));
+      if (name === 'HEAD') headBranch = headBranchOf(value.slice(5));
       continue;
     }
     if (!isOid(value)) continue;
     format = value.length === 40 ? 'sha1' : 'sha256';
     // `^{}` is what a tag points to, not a ref.
-    if (name.endsWith('^{}') || !prefixes.some((prefix) => name.startsWith(prefix))) continue;
-    if (/^0+$/.test(value)) broken.push(refName(name));
-    else refs.set(refName(name), value);
+    if (!isRefName(name) || !prefixes.some((prefix) => name.startsWith(prefix))) continue;
+    if (/^0+$/.test(value)) broken.push(name);
+    else refs.set(name, value);
   }
   return { refs, headBranch, format, broken };
 }
@@ -59,7 +59,7 @@ export function parseTrace(stderr: string): TraceFacts {
     const format = /\bobject-format=(sha1|sha256)\b/.exec(packet)?.[1];
     if (format) facts.format = format as ObjectFormat;
     const unborn = /^unborn HEAD symref-target:(refs\/\S+)/.exec(packet)?.[1];
-    if (unborn) facts.unbornHead = refName(unborn);
+    if (unborn) facts.unbornHead = headBranchOf(unborn);
   }
   return facts;
 }

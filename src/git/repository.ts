@@ -39,6 +39,9 @@ export type SwapVerdict =
 /** A file's content, or the size in bytes of one that is above the bound. */
 export type Blob = { kind: 'content'; content: Buffer } | { kind: 'too-large'; bytes: number };
 
+/** Of what a pattern of refs may bring along, unpacked: far above any state, and no burden for the memory. */
+export const MAX_REF_OBJECT_BYTES = 1024 * 1024;
+
 export interface Repository {
   /** @throws GitError */
   listRefs(prefixes: readonly string[], signal?: AbortSignal): Promise<RefListing>;
@@ -46,9 +49,15 @@ export interface Repository {
    * Makes what these refs hold readable through `readObjects` (commits and trees; files through `readBlobs`): exact names,
    * or `prefix/*` patterns. A ref that has vanished meanwhile is no error.
    * @param lacking what of it the caller lacks, as a listing showed it; without it, everything is brought.
+   * @returns of what the patterns hold, ids of objects that are not to be read, and why: above `MAX_REF_OBJECT_BYTES`, or
+   *   nothing that the remote can send.
    * @throws GitError
    */
-  fetchRefs(patterns: readonly string[], signal?: AbortSignal, lacking?: ReadonlyMap<RefName, Oid>): Promise<void>;
+  fetchRefs(
+    patterns: readonly string[],
+    signal?: AbortSignal,
+    lacking?: ReadonlyMap<RefName, Oid>,
+  ): Promise<ReadonlyMap<Oid, string>>;
   /** From the local cache. Ids that are not there are absent from the answer. @throws GitError (`corrupt-local`) */
   readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>>;
   /**
@@ -69,8 +78,12 @@ export interface Repository {
   ): Promise<ReadonlyMap<RefName, SwapVerdict>>;
   /** Looks whether the local cache is whole. @throws GitError (`corrupt-local` when it needs `rebuild`) */
   check(signal?: AbortSignal): Promise<void>;
-  /** Throws the local cache away; what is needed must be fetched again. @throws GitError */
-  rebuild(reason: string, signal?: AbortSignal): Promise<void>;
+  /**
+   * Throws the local cache away; what is needed must be fetched again.
+   * @param reason what is wrong with it; null: nothing, it has become too large.
+   * @throws GitError
+   */
+  rebuild(reason: string | null, signal?: AbortSignal): Promise<void>;
   /** Keeps the local cache small. @throws GitError */
   upkeep(signal?: AbortSignal): Promise<void>;
   readonly objectFormat: ObjectFormatSource;

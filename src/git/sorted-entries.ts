@@ -9,18 +9,18 @@ const SPACE = 0x20;
 export class SortedEntries {
   readonly #tree: Buffer;
   readonly #idBytes: number;
-  /** Made at the first look. */
-  #starts: Uint32Array | null = null;
+  readonly #starts: Uint32Array;
 
-  /** @param tree the content of a tree object */
+  /** @param tree the content of a tree object @throws RangeError when the bytes are no tree. */
   constructor(tree: Buffer, format: ObjectFormat) {
     this.#tree = tree;
     this.#idBytes = format === 'sha1' ? 20 : 32;
+    this.#starts = this.#index();
   }
 
-  /** The id of the file of this name, or null. @throws RangeError when the bytes are no tree. */
+  /** The id of the file of this name, or null. */
   idOf(name: string): Oid | null {
-    const starts = this.#index();
+    const starts = this.#starts;
     const key = Buffer.from(name, 'utf8');
     // Trees are sorted by name, byte by byte; directories as if their names ended in a slash, but none is looked for here.
     let low = 0;
@@ -40,7 +40,7 @@ export class SortedEntries {
   countFiles(suffix: string): number {
     const end = Buffer.from(`${suffix}\0`);
     let count = 0;
-    for (const start of this.#index()) {
+    for (const start of this.#starts) {
       const { to } = this.#nameAt(start);
       if (this.#tree.compare(end, 0, end.length, Math.max(0, to + 1 - end.length), to + 1) === 0) count += 1;
     }
@@ -48,16 +48,36 @@ export class SortedEntries {
   }
 
   #index(): Uint32Array {
-    if (this.#starts) return this.#starts;
     const starts: number[] = [];
+    let inOrder = true;
     for (let at = 0; at < this.#tree.length; ) {
+      const space = this.#tree.indexOf(SPACE, at);
+      const nul = space < 0 ? -1 : this.#tree.indexOf(0, at);
+      const end = nul + 1 + this.#idBytes;
+      if (nul < space || end > this.#tree.length) throw new RangeError(`malformed tree at byte ${at}`);
+      inOrder &&= at === 0 || this.#order(starts.at(-1) as number, at) <= 0;
       starts.push(at);
-      const nul = this.#tree.indexOf(0, at);
-      at = nul + 1 + this.#idBytes;
-      if (nul < 0 || at > this.#tree.length) throw new RangeError('malformed tree');
+      at = end;
     }
-    this.#starts = Uint32Array.from(starts);
-    return this.#starts;
+    // Git writes none out of order; but somebody may, and what stands in it must be found all the same.
+    if (!inOrder) starts.sort((a, b) => this.#order(a, b));
+    return Uint32Array.from(starts);
+  }
+
+  #order(a: number, b: number): number {
+    return Buffer.compare(this.#keyAt(a), this.#keyAt(b));
+  }
+
+  /** The name as trees are sorted by it. */
+  #keyAt(start: number): Buffer {
+    const { from, to } = this.#nameAt(start);
+    const name = this.#tree.subarray(from, to);
+    return this.#isDirectory(from) ? Buffer.concat([name, Buffer.from('/')]) : name;
+  }
+
+  /** Of the entry whose name begins there: "40000 ". */
+  #isDirectory(from: number): boolean {
+    return this.#tree[from - 2] === 0x30 && this.#tree[from - 6] === 0x34;
   }
 
   #nameAt(start: number): { from: number; to: number } {
@@ -66,9 +86,8 @@ export class SortedEntries {
   }
 
   #compare(from: number, to: number, key: Buffer): number {
-    const isDirectory = this.#tree[from - 2] === 0x30 && this.#tree[from - 6] === 0x34; // "40000 "
     const order = this.#tree.compare(key, 0, key.length, from, to);
-    if (!isDirectory) return order;
+    if (!this.#isDirectory(from)) return order;
     // "a" as a directory stands where "a/" would: behind "a.b", before "a0".
     const length = to - from;
     const common = this.#tree.compare(key, 0, Math.min(key.length, length), from, to);

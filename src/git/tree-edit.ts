@@ -4,7 +4,7 @@
 import { GitError } from './errors.ts';
 import { type GitObject, MODE_FILE, MODE_TREE, makeObject, makeTree } from './objects.ts';
 import type { ObjectFormat, Oid } from './oid.ts';
-import { type EntryChange, findEntry, spliceTree } from './tree-splice.ts';
+import { type EntryChange, findEntry, sortTree, spliceTree } from './tree-splice.ts';
 
 /** `oid: null` removes the file (no error when it is not there); a directory that becomes empty disappears. */
 export interface PathEdit {
@@ -73,10 +73,14 @@ async function build(
     if (subtree || before) changes.push({ name, mode: MODE_TREE, oid: subtree?.oid ?? null });
   }
   for (const [name, { oid, mode }] of plan.files) if (!directories.has(name)) changes.push({ name, mode, oid });
-  const { content, parts } = spliceTree(old.content, changes, format);
+  // What is taken out must be found. Directories that are only added to may be very large, and nobody else writes there.
+  const takesOut = changes.some(({ oid }) => oid === null);
+  const sorted = takesOut ? sortTree(old.content, format) : old.content;
+  const { content, parts } = spliceTree(sorted, changes, format);
   if (content.length === 0) return null;
   const made = makeObject('tree', content, format);
-  const tree = from ? { ...made, basis: { oid: from, bytes: old.content.length, parts } } : made;
+  const tree =
+    from && sorted === old.content ? { ...made, basis: { oid: from, bytes: old.content.length, parts } } : made;
   created.push(tree);
   return tree;
 }

@@ -1,5 +1,5 @@
 /** Finding one path in a tree, reading only the directories on the way. */
-import { MODE_TREE, parseTree, type TreeEntry } from './objects.ts';
+import { entriesOf, MODE_TREE, type TreeEntry } from './objects.ts';
 import type { ObjectFormat, Oid } from './oid.ts';
 import type { TreeReader } from './tree-edit.ts';
 
@@ -27,5 +27,5 @@ export async function listDirectory(
 ): Promise<TreeEntry[]> {
   if (entry.mode !== MODE_TREE) return [];
   const object = (await read([entry.oid])).get(entry.oid);
-  return object?.type === 'tree' ? parseTree(object.content, format) : [];
+  return object?.type === 'tree' ? (entriesOf(object.content, format) ?? []) : [];
 }

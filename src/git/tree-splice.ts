@@ -8,6 +8,8 @@ import type { ObjectFormat, Oid } from './oid.ts';
 
 const SPACE = 0x20;
 const SLASH = 0x2f;
+/** "40000"; every other mode begins with a 1. */
+const TREE_MODE = 0x34;
 
 /** `oid: null` takes the entry out; `mode` says then which kind of entry is meant. */
 export interface EntryChange {
@@ -67,6 +69,30 @@ export function spliceTree(old: Buffer, changes: readonly EntryChange[], format:
   return { content, parts };
 }
 
+/**
+ * The same entries in the order that trees have. Git writes no other, but somebody may, and what is looked for in such a tree
+ * would not be found. Pure. @throws RangeError when the bytes are no tree.
+ */
+export function sortTree(tree: Buffer, format: ObjectFormat): Buffer {
+  const idBytes = format === 'sha1' ? 20 : 32;
+  const entries: { key: Buffer; bytes: Buffer }[] = [];
+  let inOrder = true;
+  for (let at = 0; at < tree.length; ) {
+    const space = tree.indexOf(SPACE, at);
+    const nul = space < 0 ? -1 : tree.indexOf(0, space);
+    const end = nul + 1 + idBytes;
+    if (nul < 0 || end > tree.length) throw new RangeError(`malformed tree at byte ${at}`);
+    const name = tree.subarray(space + 1, nul);
+    const key = tree[at] === TREE_MODE ? Buffer.concat([name, Buffer.from('/')]) : name;
+    const before = entries.at(-1);
+    inOrder &&= !before || Buffer.compare(before.key, key) <= 0;
+    entries.push({ key, bytes: tree.subarray(at, end) });
+    at = end;
+  }
+  if (inOrder) return tree;
+  return Buffer.concat(entries.sort((a, b) => Buffer.compare(a.key, b.key)).map(({ bytes }) => bytes));
+}
+
 /** The id of one entry of a tree, or null. Pure. */
 export function findEntry(tree: Buffer, name: string, mode: string, format: ObjectFormat): Oid | null {
   const needle = Buffer.from(`${mode} ${name}\0`, 'utf8');
@@ -100,7 +126,7 @@ function operationsOf(changes: readonly EntryChange[]): Operation[] {
 
 /** @returns below 0 when the entry comes before the key, 0 when it is the one. */
 function compareEntry(tree: Buffer, entry: { modeAt: number; nameAt: number; end: number }, key: Buffer): number {
-  const isTree = tree[entry.modeAt] === 0x34; // "40000"; every other mode begins with a 1
+  const isTree = tree[entry.modeAt] === TREE_MODE;
   const nameBytes = entry.end - entry.nameAt;
   if (!isTree) return tree.compare(key, 0, key.length, entry.nameAt, entry.end);
   const order = tree.compare(key, 0, Math.min(key.length, nameBytes), entry.nameAt, entry.end);

@@ -13,9 +13,23 @@ export interface Thresholds {
   maxCpuPercent: number;
   maxMemoryPercent: number;
   maxDiskPercent: number;
+  /** Of the three pressures and the load 0 means that they hold nobody up. */
+  maxCpuPressure: number;
+  maxMemoryPressure: number;
+  maxIoPressure: number;
+  maxLoadPerCpu: number;
 }
 
-export type Resource = 'cpu' | 'memory' | 'disk' | 'inodes';
+/** `load` is counted in percent too: one process that runs or waits for each processor is 100. */
+export type Resource =
+  | 'cpu'
+  | 'memory'
+  | 'disk'
+  | 'inodes'
+  | 'cpu-pressure'
+  | 'memory-pressure'
+  | 'io-pressure'
+  | 'load';
 
 export interface ExceededLimit {
   resource: Resource;
@@ -76,7 +90,7 @@ export function decideAdmission(
   for (const limit of state.exceeded) {
     if (!gauges.some((gauge) => isSame(limit, gauge))) transitions.push({ to: 'cleared', limit });
   }
-  return { state: { exceeded }, open: exceeded.length === 0, reasons: exceeded.map(explain), transitions };
+  return { state: { exceeded }, open: exceeded.length === 0, reasons: exceeded.map(explainLimit), transitions };
 }
 
 /** The event that tells a transition. */
@@ -93,13 +107,11 @@ export function eventOfTransition({ to, limit }: Transition): [name: EventName, 
   ];
 }
 
-/** Kept free on top of what a task may use: for the engine's own processes and the worker. */
-export const MEMORY_RESERVE_BYTES = 64 * 1024 ** 2;
-
 export interface MemoryRoom {
   /** null: not known. */
   totalBytes: number | null;
   availableBytes: number | null;
+  /** Stays free beside what a task may use: for the engine's own processes, the worker, and whatever else runs here. */
   reserveBytes: number;
   /** Limits of tasks whose memory the reading cannot show yet: claimed, or just started. */
   promisedBytes: number;
@@ -149,11 +161,26 @@ function gaugesOf(reading: MachineReading, thresholds: Thresholds): Gauge[] {
       usedPercent: reading.memory?.usedPercent ?? null,
       maxPercent: thresholds.maxMemoryPercent,
     },
+    ...pressureGauges(reading, thresholds),
     ...reading.disks.flatMap(({ path, disk }): Gauge[] => [
       { resource: 'disk', path, usedPercent: disk?.usedPercent ?? null, maxPercent: thresholds.maxDiskPercent },
       { resource: 'inodes', path, usedPercent: disk?.inodesUsedPercent ?? null, maxPercent: thresholds.maxDiskPercent },
     ]),
   ];
+}
+
+/** What is switched off is no gauge at all. */
+function pressureGauges({ pressure, loadPerCpu }: MachineReading, thresholds: Thresholds): Gauge[] {
+  const percentPerCpu = (load: number): number => load * 100;
+  const gauges: [Resource, usedPercent: number | null, maxPercent: number][] = [
+    ['cpu-pressure', pressure.cpu, thresholds.maxCpuPressure],
+    ['memory-pressure', pressure.memory, thresholds.maxMemoryPressure],
+    ['io-pressure', pressure.io, thresholds.maxIoPressure],
+    ['load', loadPerCpu === null ? null : percentPerCpu(loadPerCpu), percentPerCpu(thresholds.maxLoadPerCpu)],
+  ];
+  return gauges
+    .filter(([, , maxPercent]) => maxPercent > 0)
+    .map(([resource, usedPercent, maxPercent]) => ({ resource, path: null, usedPercent, maxPercent }));
 }
 
 function isSame(
@@ -163,8 +190,15 @@ function isSame(
   return a.resource === b.resource && a.path === b.path;
 }
 
-function explain(limit: ExceededLimit): string {
+/** For people, with figures. */
+export function explainLimit(limit: ExceededLimit): string {
   const where = limit.path === null ? '' : ` of ${limit.path}`;
+  if (limit.resource === 'load') {
+    const [used, max, resume] = [limit.usedPercent, limit.maxPercent, limit.resumePercent].map((percent) =>
+      (percent / 100).toFixed(2),
+    );
+    return `load at ${used} a processor, above ${max}, resuming at ${resume}`;
+  }
   return `${limit.resource}${where} at ${oneDecimal(limit.usedPercent)} %, above ${limit.maxPercent} %, resuming at ${limit.resumePercent} %`;
 }
 

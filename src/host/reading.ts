@@ -1,3 +1,5 @@
+import type { PressureReading } from './pressure.ts';
+
 /** What the sensors say of the machine. null always means: not known now, and `failures` says why. */
 export interface MemoryReading {
   totalBytes: number;
@@ -15,6 +17,8 @@ export interface DiskReading {
   usedPercent: number;
   /** null where the file system makes inodes as needed. */
   inodesUsedPercent: number | null;
+  /** Files and directories that can still be made; null there too. */
+  freeInodes: number | null;
 }
 
 export interface DiskSlot {
@@ -23,7 +27,7 @@ export interface DiskSlot {
 }
 
 export interface SensorFailure {
-  /** `cpu`, `memory`, `system`, or `disk:<path>`. */
+  /** `cpu`, `memory`, `pressure`, or `disk:<path>`. */
   sensor: string;
   reason: string;
 }
@@ -37,6 +41,9 @@ export interface MachineReading extends DiskReadings {
   /** Of all cores together, over the time since the reading before. */
   cpuPercent: number | null;
   memory: MemoryReading | null;
+  pressure: PressureReading;
+  /** Processes that run or wait to, on average over the last minute, for each processor. */
+  loadPerCpu: number | null;
 }
 
 /** For the node's description of itself. Nothing in it identifies the machine. */
@@ -47,9 +54,4 @@ export interface MachineDescription {
   kernel: string;
   cores: number;
   memoryBytes: number | null;
-}
-
-/** A disk is as full as the scarcer of its bytes and its inodes. */
-export function diskPressurePercent(disk: DiskReading): number {
-  return Math.max(disk.usedPercent, disk.inodesUsedPercent ?? 0);
 }

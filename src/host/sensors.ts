@@ -5,9 +5,10 @@
  * A sensor that fails or does not answer in time gives null and a reason, never a guess.
  */
 import { readFile, stat, statfs } from 'node:fs/promises';
-import { cpus, release } from 'node:os';
+import { cpus, loadavg, release } from 'node:os';
 import { currentLoad, mem } from 'systeminformation';
 import type { Clock } from '../runtime.ts';
+import { NO_PRESSURE, readPressure } from './pressure.ts';
 import type { DiskReading, DiskReadings, MachineDescription, MachineReading, MemoryReading } from './reading.ts';
 import { Sensing } from './sensing.ts';
 
@@ -33,15 +34,18 @@ export class Sensors {
 
   /** Everything at once. The first reading takes a moment longer, to have a stretch of time to measure the CPU over. */
   async read(diskPaths: readonly string[]): Promise<MachineReading> {
-    const [cpu, memory, disks] = await Promise.all([
+    const [cpu, memory, pressure, disks] = await Promise.all([
       this.#sensing.sense('cpu', () => this.#readCpuPercent()),
       this.#sensing.sense('memory', readMemory),
+      this.#sensing.sense('pressure', () => readPressure()),
       this.readDisks(diskPaths),
     ]);
-    const failures = [cpu.failure, memory.failure].filter((failure) => failure !== null);
+    const failures = [cpu.failure, memory.failure, pressure.failure].filter((failure) => failure !== null);
     return {
       cpuPercent: cpu.value,
       memory: memory.value,
+      pressure: pressure.value ?? NO_PRESSURE,
+      loadPerCpu: loadPerCpu(),
       disks: disks.disks,
       failures: [...failures, ...disks.failures],
     };
@@ -83,6 +87,11 @@ export class Sensors {
   }
 }
 
+/** null on systems that do not count it, which say 0 for ever. */
+function loadPerCpu(): number | null {
+  return process.platform === 'win32' ? null : (loadavg()[0] ?? 0) / Math.max(1, cpus().length);
+}
+
 /** Name and version, as systemd's os-release tells them; empty where there is none. */
 async function readDistribution(): Promise<string> {
   const text = await readFile('/etc/os-release', 'utf8').catch(() => '');
@@ -114,6 +123,7 @@ async function readDisk(path: string): Promise<DiskReading> {
     // As `df` does: of what an ordinary user could ever have, so that 100 % is what a write really fails at.
     usedPercent: percentOf(used, used + fs.bavail),
     inodesUsedPercent: fs.files > 0 ? percentOf(fs.files - fs.ffree, fs.files) : null,
+    freeInodes: fs.files > 0 ? fs.ffree : null,
   };
 }
 

@@ -33,6 +33,8 @@ export interface HeldClaim {
   readonly spec: TaskSpec;
   /** The task file's JSON, for the record. */
   readonly raw: unknown;
+  /** The blob of the task file's signature, as it stood beside it when it was claimed. */
+  readonly signature: Oid | null;
   /** Monotonic instant at which the win was known. */
   readonly wonAtMs: number;
   readonly claimedAtMs: number;
@@ -44,6 +46,7 @@ export interface HeldClaim {
 export interface TaskFile {
   spec: TaskSpec;
   raw: unknown;
+  signature: Oid | null;
 }
 
 /** Why a claim that was held is no longer ours to act upon. */
@@ -61,6 +64,8 @@ export interface ClaimBookParts {
   writer: StateWriter;
   outbox: Outbox;
   push: (request: PushRequest) => Promise<SwapOutcome>;
+  /** The result of this task was accepted: nobody will run it again. */
+  onAccepted: (id: TaskId) => void;
   clock: Clock;
   emit: Emit;
 }
@@ -123,7 +128,12 @@ export class ClaimBook {
       }
       // Declared dead and registered anew meanwhile: the claim is an orphan, free for anybody.
       if (incarnation !== this.#parts.incarnation()) return null;
-      return this.#enter(candidate, written, startedMs, candidate.from ? 'verified' : 'won');
+      return this.#enter(
+        { ...candidate, signature: candidate.file.signature },
+        written,
+        startedMs,
+        candidate.from ? 'verified' : 'won',
+      );
     });
     const claims = (await Promise.all(tries)).filter((claim) => claim !== null);
     for (const claim of claims) {
@@ -164,6 +174,7 @@ export class ClaimBook {
       oid: known.oid,
       spec: task.spec,
       raw: task.raw,
+      signature: task.signature,
       wonAtMs: this.#parts.clock.monotonicMs(),
       claimedAtMs: this.#parts.clock.wallMs(),
       claimDurationMs: 0,
@@ -352,8 +363,10 @@ export class ClaimBook {
         outcome.kind === 'won' ? 'accepted' : outcome.current === null ? await this.#whyGone(entry) : 'dropped';
       if (certain === 'unpublished') return certain;
       await this.#settled(entry);
-      if (certain === 'accepted') this.#parts.emit('result.acknowledged', { task: entry.taskId });
-      else this.#dropped(entry);
+      if (certain === 'accepted') {
+        this.#parts.onAccepted(entry.taskId);
+        this.#parts.emit('result.acknowledged', { task: entry.taskId });
+      } else this.#dropped(entry);
       return certain;
     } catch {
       // The publisher has told; the outbox keeps it and the next cycle tries again.
@@ -425,6 +438,7 @@ export class ClaimBook {
       oid: written.commit.oid,
       spec: task.spec,
       raw: task.raw,
+      signature: task.signature,
       wonAtMs,
       claimedAtMs: this.#parts.clock.wallMs(),
       claimDurationMs: wonAtMs - startedMs,

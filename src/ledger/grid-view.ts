@@ -8,6 +8,7 @@
  * Invariants:
  * - `oid` is always what the remote answered, or what a won swap has made of that since; `state` is null only when the
  *   object could not be read yet. Nobody acts on a null state.
+ * - A state counts for the task or node that it names, and for no other whose ref holds the same object.
  * - A view is never older than the listing that began at `listedAtMs`.
  */
 import { GitError } from '../git/errors.ts';
@@ -38,6 +39,8 @@ export interface GridView {
   answeredAtMs: number;
   /** True when this refresh had to fetch. */
   fetched: boolean;
+  /** Below the namespace, and none of a task or node: the first few. */
+  illegalRefs: readonly string[];
   /** From the fallback namespace: nodes are registered in the preferred one as well, where nobody sees ours. */
   elsewhere: boolean;
 }
@@ -45,6 +48,9 @@ export interface GridView {
 const MAX_REFRESH_ROUNDS = 5;
 const HEAD_EVERY_LOOKS = 20;
 const [PREFERRED] = NAMESPACES;
+const MAX_ILLEGAL_REFS = 100;
+/** What could not be had is asked for again after this time: the remote may have come to its senses. */
+const REFUSED_AGAIN_MS = 10 * 60_000;
 /** Far more than can be settled while a refresh is under way. */
 const MAX_RECENT_SWAPS = 4_000;
 
@@ -62,9 +68,11 @@ export class GridReader {
   readonly #configuredBranch: string | null;
   readonly #queueReader: QueueReader;
   #namespace: Namespace;
-  /** Decoded states by object id: states never change, so this is only ever trimmed. */
+  /** Decoded states by object id, whichever ref holds it: states never change, so this is only ever trimmed. */
   #taskStates = new Map<Oid, Decoded<TaskState>>();
   #nodeStates = new Map<Oid, Decoded<NodeState>>();
+  /** What could not be had, and when that was. */
+  readonly #refusedAtMs = new Map<Oid, number>();
   #view: GridView | null = null;
   /** What the remote's HEAD named when it was asked. */
   #headBranch: RefName | null = null;
@@ -105,6 +113,7 @@ export class GridReader {
         listedAtMs: Number.NEGATIVE_INFINITY,
         answeredAtMs: Number.NEGATIVE_INFINITY,
         fetched: false,
+        illegalRefs: [],
         elsewhere: false,
       }
     );
@@ -137,6 +146,7 @@ export class GridReader {
     this.#view = null;
     this.#taskStates.clear();
     this.#nodeStates.clear();
+    this.#refusedAtMs.clear();
   }
 
   /** @throws GitError; of kind `corrupt-local` also when what was fetched is not readable. */
@@ -177,11 +187,14 @@ export class GridReader {
     const tip = listing.refs.get(branch) ?? null;
     const taskOids = new Map<TaskId, Oid>();
     const nodeOids = new Map<NodeId, Oid>();
+    const illegalRefs: string[] = [];
     for (const [ref, oid] of listing.refs) {
       const parsed = parseLedgerRef(this.#namespace, ref);
       if (parsed?.kind === 'task') taskOids.set(parsed.id, oid);
       else if (parsed?.kind === 'node') nodeOids.set(parsed.id, oid);
+      else if (ref.startsWith(`${this.#namespace}/`) && illegalRefs.length < MAX_ILLEGAL_REFS) illegalRefs.push(ref);
     }
+    this.#forgetRefused(listedAtMs);
     this.#forgetAllBut(new Set([...taskOids.values(), ...nodeOids.values()]));
 
     const tipChanged = tip !== this.view.tip || branch !== this.view.branch;
@@ -224,11 +237,12 @@ export class GridReader {
       tip,
       tipTree,
       queue,
-      tasks: known(taskOids, this.#taskStates),
-      nodes: known(nodeOids, this.#nodeStates),
+      tasks: known(taskOids, this.#taskStates, (state) => state.taskId),
+      nodes: known(nodeOids, this.#nodeStates, (state) => state.nodeId),
       listedAtMs,
       answeredAtMs,
       fetched,
+      illegalRefs,
       elsewhere: others !== null && [...listing.refs.keys()].some((ref) => ref.startsWith(others)),
     };
     for (const { swap, atMs } of this.#recentSwaps) {
@@ -264,9 +278,26 @@ export class GridReader {
     };
     if (wanted.tasks) lack('tasks', taskOids, this.#taskStates);
     if (wanted.nodes) lack('nodes', nodeOids, this.#nodeStates);
-    await this.#repository.fetchRefs(patterns, signal, lacking);
-    if (wanted.tasks) await decodeInto(this.#taskStates, taskOids, decodeTaskState, this.#repository);
-    if (wanted.nodes) await decodeInto(this.#nodeStates, nodeOids, decodeNodeState, this.#repository);
+    const refused = await this.#repository.fetchRefs(patterns, signal, lacking);
+    for (const oid of refused.keys()) this.#refusedAtMs.set(oid, this.#clock.monotonicMs());
+    const read = (oids: ReadonlyMap<string, Oid>, states: ReadonlyMap<Oid, unknown>) =>
+      readUnknown(oids, states, refused, this.#repository);
+    if (wanted.tasks) {
+      for (const [oid, found] of await read(taskOids, this.#taskStates)) {
+        this.#taskStates.set(
+          oid,
+          decoded(found, (message) => decodeTaskState(message, null)),
+        );
+      }
+    }
+    if (wanted.nodes) {
+      for (const [oid, found] of await read(nodeOids, this.#nodeStates)) {
+        this.#nodeStates.set(
+          oid,
+          decoded(found, (message) => decodeNodeState(message, null)),
+        );
+      }
+    }
     return true;
   }
 
@@ -279,6 +310,13 @@ export class GridReader {
     return parseCommit(object.content).tree;
   }
 
+  #forgetRefused(nowMs: number): void {
+    for (const [oid, atMs] of this.#refusedAtMs) {
+      if (nowMs - atMs < REFUSED_AGAIN_MS) continue;
+      for (const known of [this.#refusedAtMs, this.#taskStates, this.#nodeStates]) known.delete(oid);
+    }
+  }
+
   #forgetAllBut(listed: ReadonlySet<Oid>): void {
     for (const states of [this.#taskStates, this.#nodeStates]) {
       // Some slack: what we are about to push is remembered before the remote lists it.
@@ -288,34 +326,46 @@ export class GridReader {
   }
 }
 
-function known<Id, T>(oids: ReadonlyMap<Id, Oid>, states: ReadonlyMap<Oid, Decoded<T>>): Map<Id, Known<T>> {
-  return new Map([...oids].map(([id, oid]) => [id, { oid, state: states.get(oid) ?? null }]));
-}
-
-async function decodeInto<Id, T>(
-  states: Map<Oid, Decoded<T>>,
+function known<Id, T>(
   oids: ReadonlyMap<Id, Oid>,
-  decode: (message: string, id: Id) => Decoded<T>,
-  repository: Repository,
-): Promise<void> {
-  const unknown = [...oids].filter(([, oid]) => !states.has(oid));
-  if (unknown.length === 0) return;
-  const objects = await repository.readObjects(unknown.map(([, oid]) => oid));
-  for (const [id, oid] of unknown) {
-    const object = objects.get(oid);
-    // Absent: the ref moved between listing and fetching; the next refresh reads the newer one.
-    if (object)
-      states.set(
-        oid,
-        decodeCommit(object, (message) => decode(message, id)),
-      );
-  }
+  states: ReadonlyMap<Oid, Decoded<T>>,
+  idOf: (state: T) => Id,
+): Map<Id, Known<T>> {
+  return new Map(
+    [...oids].map(([id, oid]) => {
+      const state = states.get(oid) ?? null;
+      if (state?.kind !== 'state' || idOf(state.state) === id) return [id, { oid, state }];
+      const problem = `DGrid-Task or DGrid-Node names ${String(idOf(state.state))}, and the ref another`;
+      return [id, { oid, state: { kind: 'unreadable', problem } }];
+    }),
+  );
 }
 
-function decodeCommit<T>(object: GitObject, decode: (message: string) => Decoded<T>): Decoded<T> {
-  if (object.type !== 'commit') return { kind: 'unreadable', problem: `the ref holds a ${object.type}, not a commit` };
+/** What is new, by object id; a text says why it cannot be had. */
+async function readUnknown(
+  oids: ReadonlyMap<string, Oid>,
+  states: ReadonlyMap<Oid, unknown>,
+  refused: ReadonlyMap<Oid, string>,
+  repository: Repository,
+): Promise<Map<Oid, GitObject | string>> {
+  const unknown = new Set([...oids.values()].filter((oid) => !states.has(oid)));
+  const found = new Map<Oid, GitObject | string>();
+  for (const oid of unknown) {
+    const why = refused.get(oid);
+    if (why === undefined) continue;
+    found.set(oid, why);
+    unknown.delete(oid);
+  }
+  // Absent: the ref moved between listing and fetching; the next refresh reads the newer one.
+  if (unknown.size > 0) for (const [oid, object] of await repository.readObjects([...unknown])) found.set(oid, object);
+  return found;
+}
+
+function decoded<T>(found: GitObject | string, decode: (message: string) => Decoded<T>): Decoded<T> {
+  if (typeof found === 'string') return { kind: 'unreadable', problem: found };
+  if (found.type !== 'commit') return { kind: 'unreadable', problem: `the ref holds a ${found.type}, not a commit` };
   try {
-    return decode(parseCommit(object.content).message);
+    return decode(parseCommit(found.content).message);
   } catch (error) {
     return { kind: 'unreadable', problem: String(error) };
   }

@@ -28,13 +28,13 @@ const MAX_RECENT_OWN = 32;
 
 export type BeatOutcome =
   | 'ok'
-  /** Declared dead by another node: stop everything, then register anew. */
+  /** Declared dead by another node, or garbage stands in our ref: stop everything, then register anew. */
   | 'fenced'
   /** Another machine speaks under this id. */
   | 'conflict';
 
 export type OwnRefJudgement =
-  /** Nobody holds the id, or we do, or its holder signed off. */
+  /** Nobody holds the id, or we do, or its holder signed off, or what stands there is no state of anybody. */
   | 'free'
   /** Another machine holds it and may be alive. */
   | 'foreign'
@@ -81,7 +81,8 @@ export class Membership {
     const known = view.nodes.get(this.#parts.nodeId);
     if (!known) return 'free';
     if (known.state === null) return 'unread';
-    if (known.state.kind !== 'state') return 'foreign';
+    // Of a newer worker. What nobody can read, nobody lives under: its beats would fail as ours do.
+    if (known.state.kind !== 'state') return known.state.kind === 'unreadable' ? 'free' : 'foreign';
     const { state, machine } = known.state.state;
     return machine === this.#parts.machine || state !== 'alive' ? 'free' : 'foreign';
   }
@@ -206,6 +207,7 @@ export class Membership {
     const known = view.nodes.get(this.#parts.nodeId);
     if (!known?.state) throw new GitError('network', 'fetch', 'the state of this node moved while it was read');
     const state = known.state.kind === 'state' ? known.state.state : null;
+    if (known.state.kind === 'unreadable') return 'fenced';
     if (state?.machine === this.#parts.machine || state?.state === 'fenced') return 'fenced';
     return 'conflict';
   }

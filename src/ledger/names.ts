@@ -12,6 +12,8 @@ const [PREFERRED, FALLBACK] = NAMESPACES;
 export const QUEUE_DIR = 'tasks/queue';
 export const COMPLETED_DIR = 'tasks/completed';
 export const FAILED_DIR = 'tasks/failed';
+/** Of the file that has the signature of a task file or of a record, and stands beside it. */
+export const SIGNATURE_SUFFIX = '.sig';
 
 export function taskRef(namespace: Namespace, id: TaskId): RefName {
   return refName(`${namespace}/tasks/${id}`);

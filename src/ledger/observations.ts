@@ -11,16 +11,15 @@ export class Observations {
   #generation = 0;
   #tip: Oid | null = null;
   /** Which change of the branch brought the file: the smaller, the older. */
-  #arrivals = new Map<TaskId, number>();
+  readonly #arrivals = new Map<TaskId, number>();
   #statesSinceMs = new Map<Oid, number>();
 
   observe(view: GridView, nowMs: number): void {
     if (view.tip !== this.#tip) {
       this.#tip = view.tip;
       this.#generation += 1;
-      const arrivals = new Map<TaskId, number>();
-      for (const id of view.queue.files.keys()) arrivals.set(id, this.#arrivals.get(id) ?? this.#generation);
-      this.#arrivals = arrivals;
+      for (const id of this.#arrivals.keys()) if (!view.queue.files.has(id)) this.#arrivals.delete(id);
+      for (const id of view.queue.files.keys()) if (!this.#arrivals.has(id)) this.#arrivals.set(id, this.#generation);
     }
     const since = new Map<Oid, number>();
     for (const { oid } of view.tasks.values()) since.set(oid, this.#statesSinceMs.get(oid) ?? nowMs);

@@ -24,10 +24,13 @@ export class OrderedRepository implements Repository {
   readonly #clock: Clock;
   /** Counts what happens, so that a listing can be told from a swap that was settled while it was under way. */
   #turn = 0;
-  /** Replaced states, and when that was known. The oldest are forgotten. */
-  readonly #replaced = new Map<Oid, number>();
-  /** What swaps that were sent would replace, by what they would bring. */
-  readonly #sent = new Map<Oid, Oid>();
+  /**
+   * Replaced states, each with its ref (somebody may let another one point to the same), and when that was known. The oldest
+   * are forgotten.
+   */
+  readonly #replaced = new Map<string, number>();
+  /** What swaps that were sent would replace, by what they would bring where. */
+  readonly #sent = new Map<string, Oid>();
   #oldSinceMs: number | null = null;
 
   constructor(inner: Repository, clock: Clock) {
@@ -41,12 +44,12 @@ export class OrderedRepository implements Repository {
     this.#turn += 1;
     const askedAt = this.#turn;
     const listing = await this.#inner.listRefs(prefixes, signal);
-    const old = [...listing.refs].find(([, oid]) => (this.#replaced.get(oid) ?? askedAt) < askedAt);
+    const old = [...listing.refs].find(([ref, oid]) => (this.#replaced.get(keyOf(ref, oid)) ?? askedAt) < askedAt);
     if (old) this.#doubt(old[0]);
     else this.#oldSinceMs = null;
-    for (const oid of listing.refs.values()) {
-      const from = this.#sent.get(oid);
-      if (from !== undefined) this.#learn(from);
+    for (const [ref, oid] of listing.refs) {
+      const from = this.#sent.get(keyOf(ref, oid));
+      if (from !== undefined) this.#learn(ref, from);
     }
     return listing;
   }
@@ -57,16 +60,20 @@ export class OrderedRepository implements Repository {
     signal?: AbortSignal,
   ): Promise<ReadonlyMap<RefName, SwapVerdict>> {
     for (const { ref, from, to } of swaps) {
-      if (from !== null && to !== null && isLedgerRef(ref)) bounded(this.#sent).set(to, from);
+      if (from !== null && to !== null && isLedgerRef(ref)) bounded(this.#sent).set(keyOf(ref, to), from);
     }
     const verdicts = await this.#inner.swapRefs(swaps, objects, signal);
     for (const { ref, from } of swaps) {
-      if (from !== null && isLedgerRef(ref) && verdicts.get(ref)?.kind === 'applied') this.#learn(from);
+      if (from !== null && isLedgerRef(ref) && verdicts.get(ref)?.kind === 'applied') this.#learn(ref, from);
     }
     return verdicts;
   }
 
-  fetchRefs(patterns: readonly string[], signal?: AbortSignal, lacking?: ReadonlyMap<RefName, Oid>): Promise<void> {
+  fetchRefs(
+    patterns: readonly string[],
+    signal?: AbortSignal,
+    lacking?: ReadonlyMap<RefName, Oid>,
+  ): Promise<ReadonlyMap<Oid, string>> {
     return this.#inner.fetchRefs(patterns, signal, lacking);
   }
 
@@ -82,7 +89,7 @@ export class OrderedRepository implements Repository {
     return this.#inner.check(signal);
   }
 
-  rebuild(reason: string, signal?: AbortSignal): Promise<void> {
+  rebuild(reason: string | null, signal?: AbortSignal): Promise<void> {
     return this.#inner.rebuild(reason, signal);
   }
 
@@ -90,9 +97,10 @@ export class OrderedRepository implements Repository {
     return this.#inner.upkeep(signal);
   }
 
-  #learn(replaced: Oid): void {
+  #learn(ref: RefName, replaced: Oid): void {
+    const key = keyOf(ref, replaced);
     this.#turn += 1;
-    if (!this.#replaced.has(replaced)) bounded(this.#replaced).set(replaced, this.#turn);
+    if (!this.#replaced.has(key)) bounded(this.#replaced).set(key, this.#turn);
   }
 
   #doubt(ref: RefName): void {
@@ -112,7 +120,11 @@ function isLedgerRef(ref: RefName): boolean {
   return NAMESPACES.some((namespace) => ref.startsWith(`${namespace}/`));
 }
 
-function bounded<T>(map: Map<Oid, T>): Map<Oid, T> {
+function keyOf(ref: RefName, oid: Oid): string {
+  return `${ref} ${oid}`;
+}
+
+function bounded<T>(map: Map<string, T>): Map<string, T> {
   const [oldest] = map.size >= MAX_REMEMBERED ? map.keys() : [];
   if (oldest !== undefined) map.delete(oldest);
   return map;

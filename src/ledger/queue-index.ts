@@ -3,20 +3,13 @@
  * commit; directories that did not change since the last reading are not read again.
  */
 import { GitError } from '../git/errors.ts';
-import { type GitObject, MODE_TREE, parseTree, type TreeEntry } from '../git/objects.ts';
+import { countEntries, type GitObject, MODE_TREE, parseTree, type TreeEntry, treeEntries } from '../git/objects.ts';
 import type { ObjectFormat, Oid } from '../git/oid.ts';
 import { SortedEntries } from '../git/sorted-entries.ts';
 import type { TreeReader } from '../git/tree-edit.ts';
-import { isTaskId, type TaskId } from '../task/id.ts';
+import type { TaskId } from '../task/id.ts';
+import { FoundFiles, isLegalDirectory, type QueueFile } from './found-files.ts';
 import { COMPLETED_DIR, FAILED_DIR, QUEUE_DIR } from './names.ts';
-
-export interface QueueFile {
-  taskId: TaskId;
-  path: string;
-  blob: Oid;
-  /** Anything but a regular file (a link, a submodule) is an invalid task. */
-  regular: boolean;
-}
 
 interface RecordDir {
   dir: typeof COMPLETED_DIR | typeof FAILED_DIR;
@@ -25,38 +18,43 @@ interface RecordDir {
 
 /** Directories below the queue; deeper ones are named, not searched. */
 export const MAX_QUEUE_DEPTH = 16;
+/** A few small trees can unfold to more files than there are atoms: beyond these, no further directory is read. */
+const MAX_QUEUE_DIRECTORIES = 10_000;
+const MAX_QUEUE_ENTRIES = 250_000;
 
 export class QueueIndex {
   readonly files: ReadonlyMap<TaskId, QueueFile>;
-  /** Paths of files that can never become a task: their name is no legal id. */
+  /** Paths of files that can never become a task: their name is no legal id, or that of a directory above; a lone signature. */
   readonly illegalPaths: readonly string[];
+  /** How many more there are. */
+  readonly moreIllegalPaths: number;
+  /** Directories that could not be read, and why. */
+  readonly unreadable: readonly { path: string; problem: string }[];
+  /** The first directory that was left out because there is too much; null when nothing was. */
+  readonly leftOut: string | null;
   /** Files whose id a file earlier in path order has already. */
-  readonly duplicates: readonly QueueFile[];
+  readonly duplicates: ReadonlyMap<TaskId, readonly QueueFile[]>;
   /** Ids that are both queued and recorded: never run, a new id is needed. */
   readonly alreadyRecorded: ReadonlySet<TaskId>;
   readonly #records: readonly RecordDir[];
 
   constructor(parts: {
-    files: ReadonlyMap<TaskId, QueueFile>;
-    illegalPaths: readonly string[];
-    duplicates: readonly QueueFile[];
+    found: FoundFiles;
     records: readonly RecordDir[];
     alreadyRecorded: ReadonlySet<TaskId>;
   }) {
-    this.files = parts.files;
-    this.illegalPaths = parts.illegalPaths;
-    this.duplicates = parts.duplicates;
+    const { found } = parts;
+    this.files = found.files;
+    this.illegalPaths = found.illegalPaths;
+    this.moreIllegalPaths = found.moreIllegalPaths;
+    this.unreadable = found.unreadable;
+    this.leftOut = found.leftOut;
+    this.duplicates = found.duplicates;
     this.#records = parts.records;
     this.alreadyRecorded = parts.alreadyRecorded;
   }
 
-  static readonly EMPTY = new QueueIndex({
-    files: new Map(),
-    illegalPaths: [],
-    duplicates: [],
-    records: [],
-    alreadyRecorded: new Set(),
-  });
+  static readonly EMPTY = new QueueIndex({ found: new FoundFiles(), records: [], alreadyRecorded: new Set() });
 
   /** Where the record of this task stands, or null. */
   recordOf(id: TaskId): { path: string; blob: Oid } | null {
@@ -78,11 +76,17 @@ export class QueueIndex {
   }
 }
 
+/** One that is a tree from its beginning to its end. */
+interface Directory {
+  content: Buffer;
+  count: number;
+}
+
 export class QueueReader {
   readonly #read: TreeReader;
   readonly #format: () => ObjectFormat;
-  /** Parsed queue directories of the last reading, by tree id. */
-  #cache = new Map<Oid, TreeEntry[]>();
+  /** Queue directories of the last reading, by tree id: their bytes, which take a fifth of what their entries would. */
+  #cache = new Map<Oid, Directory>();
   /** Directories of records of the last reading, by tree id. */
   #recordDirs = new Map<Oid, SortedEntries>();
 
@@ -91,61 +95,66 @@ export class QueueReader {
     this.#format = format;
   }
 
-  /** @param root the tree of the tip. @throws GitError (`corrupt-local`) when a tree is not readable. */
+  /**
+   * @param root the tree of the tip.
+   * @throws GitError: `corrupt-local` when a tree is not there, `corrupt-remote` when one that all depends on is none.
+   */
   async readIndex(root: Oid): Promise<QueueIndex> {
-    const rootEntries = await this.#entries(root);
+    const rootEntries = await this.#entries(root, 'the root');
     const tasks = childTree(rootEntries, 'tasks');
     if (!tasks) return QueueIndex.EMPTY;
-    const taskEntries = await this.#entries(tasks);
+    const taskEntries = await this.#entries(tasks, 'tasks');
     const records = await this.#records(taskEntries);
-    const files = new Map<TaskId, QueueFile>();
-    const illegalPaths: string[] = [];
-    const duplicates: QueueFile[] = [];
-    const used = new Map<Oid, TreeEntry[]>();
-    let level: { path: string; tree: Oid }[] = [];
+    const found = new FoundFiles();
     const queue = childTree(taskEntries, 'queue');
-    if (queue) level.push({ path: QUEUE_DIR, tree: queue });
-    const found: { path: string; entry: TreeEntry }[] = [];
+    if (queue) await this.#walk(queue, found);
+    else if (taskEntries.some(({ name }) => name === 'queue')) found.refuse(QUEUE_DIR, 'it is no directory');
+    const alreadyRecorded = new Set<TaskId>();
+    for (const id of found.files.keys()) {
+      if (records.some(({ entries }) => entries.idOf(`${id}.json`) !== null)) alreadyRecorded.add(id);
+    }
+    return new QueueIndex({ found, records, alreadyRecorded });
+  }
+
+  /** All files below the queue, level by level; what cannot be read does not keep the rest away. */
+  async #walk(queue: Oid, found: FoundFiles): Promise<void> {
+    const used = new Map<Oid, Directory>();
+    let level: { path: string; tree: Oid }[] = [{ path: QUEUE_DIR, tree: queue }];
+    let directories = 0;
+    let seen = 0;
     for (let depth = 0; level.length > 0; depth += 1) {
       if (depth > MAX_QUEUE_DEPTH) {
-        illegalPaths.push(...level.map(({ path }) => path));
+        for (const { path } of level) found.illegal(path);
         break;
       }
-      const trees = await this.#manyEntries(level.map(({ tree }) => tree));
+      directories += level.length;
+      const trees = await this.#directories(level.map(({ tree }) => tree));
       const next: typeof level = [];
       for (const { path, tree } of level) {
-        const entries = trees.get(tree) ?? [];
-        used.set(tree, entries);
-        for (const entry of entries) {
+        if (seen > MAX_QUEUE_ENTRIES) {
+          found.leftOut ??= path;
+          break;
+        }
+        const directory = trees.get(tree) ?? 'it is not there';
+        if (typeof directory === 'string') {
+          found.refuse(path, directory);
+          continue;
+        }
+        used.set(tree, directory);
+        seen += directory.count;
+        for (const entry of treeEntries(directory.content, this.#format())) {
           const childPath = `${path}/${entry.name}`;
-          if (entry.mode === MODE_TREE) next.push({ path: childPath, tree: entry.oid });
-          else found.push({ path: childPath, entry });
+          if (entry.mode !== MODE_TREE) {
+            found.add(childPath, entry);
+          } else if (!isLegalDirectory(entry.name)) found.illegal(childPath);
+          else if (directories + next.length < MAX_QUEUE_DIRECTORIES) next.push({ path: childPath, tree: entry.oid });
+          else found.leftOut ??= childPath;
         }
       }
       level = next;
     }
     this.#cache = used;
-    found.sort((a, b) => (a.path < b.path ? -1 : 1));
-    for (const { path, entry } of found) {
-      // Files like .gitkeep and README.md keep the directory alive and are no tasks.
-      if (!entry.name.endsWith('.json')) {
-        if (!entry.name.startsWith('.') && entry.name !== 'README.md') illegalPaths.push(path);
-        continue;
-      }
-      const id = entry.name.slice(0, -'.json'.length);
-      if (!isTaskId(id)) {
-        illegalPaths.push(path);
-        continue;
-      }
-      const file: QueueFile = { taskId: id, path, blob: entry.oid, regular: entry.mode.startsWith('100') };
-      if (files.has(id)) duplicates.push(file);
-      else files.set(id, file);
-    }
-    const alreadyRecorded = new Set<TaskId>();
-    for (const id of files.keys()) {
-      if (records.some(({ entries }) => entries.idOf(`${id}.json`) !== null)) alreadyRecorded.add(id);
-    }
-    return new QueueIndex({ files, illegalPaths, duplicates, records, alreadyRecorded });
+    found.close();
   }
 
   async #records(taskEntries: readonly TreeEntry[]): Promise<RecordDir[]> {
@@ -158,7 +167,9 @@ export class QueueReader {
     const used = new Map<Oid, SortedEntries>();
     const found = dirs.flatMap(({ dir, tree }) => {
       if (!tree) return [];
-      const entries = this.#recordDirs.get(tree) ?? new SortedEntries(treeContent(objects, tree), this.#format());
+      const entries =
+        this.#recordDirs.get(tree) ??
+        whole(dir, () => new SortedEntries(treeContent(objects, tree, dir), this.#format()));
       used.set(tree, entries);
       return [{ dir, entries }];
     });
@@ -166,16 +177,30 @@ export class QueueReader {
     return found;
   }
 
-  async #entries(tree: Oid): Promise<TreeEntry[]> {
-    return parseTree(treeContent(await this.#read([tree]), tree), this.#format());
+  async #entries(tree: Oid, path: string): Promise<TreeEntry[]> {
+    const objects = await this.#read([tree]);
+    return whole(path, () => parseTree(treeContent(objects, tree, path), this.#format()));
   }
 
-  async #manyEntries(trees: readonly Oid[]): Promise<Map<Oid, TreeEntry[]>> {
-    const missing = trees.filter((tree) => !this.#cache.has(tree));
+  /** A text says why one cannot be read. @throws GitError (`corrupt-local`) for one that is not there */
+  async #directories(trees: readonly Oid[]): Promise<Map<Oid, Directory | string>> {
+    const missing = [...new Set(trees)].filter((tree) => !this.#cache.has(tree));
     const objects = missing.length > 0 ? await this.#read(missing) : new Map<Oid, GitObject>();
-    return new Map(
-      trees.map((tree) => [tree, this.#cache.get(tree) ?? parseTree(treeContent(objects, tree), this.#format())]),
-    );
+    const all = new Map<Oid, Directory | string>();
+    for (const tree of trees)
+      if (!all.has(tree)) all.set(tree, this.#cache.get(tree) ?? this.#directory(objects, tree));
+    return all;
+  }
+
+  #directory(objects: ReadonlyMap<Oid, GitObject>, tree: Oid): Directory | string {
+    try {
+      const content = treeContent(objects, tree, 'a directory of the queue');
+      // The whole is looked through before any of it counts.
+      return { content, count: countEntries(content, this.#format()) };
+    } catch (error) {
+      if (error instanceof GitError && error.kind === 'corrupt-local') throw error;
+      return (error as Error).message;
+    }
   }
 }
 
@@ -184,8 +209,20 @@ function childTree(entries: readonly TreeEntry[], name: string): Oid | null {
   return entry?.mode === MODE_TREE ? entry.oid : null;
 }
 
-function treeContent(objects: ReadonlyMap<Oid, GitObject>, tree: Oid): Buffer {
+function treeContent(objects: ReadonlyMap<Oid, GitObject>, tree: Oid, path: string): Buffer {
   const object = objects.get(tree);
-  if (object?.type !== 'tree') throw new GitError('corrupt-local', 'read', `tree ${tree} is not readable`);
-  return object.content;
+  if (!object) throw new GitError('corrupt-local', 'read', `tree ${tree} is not readable`);
+  if (object.type === 'tree') return object.content;
+  throw new GitError('corrupt-remote', 'read', `${path} on the branch is a ${object.type}, not a tree (${tree})`);
+}
+
+/** @throws GitError (`corrupt-remote`) that names what is malformed */
+function whole<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    const message = `${path} on the branch is no tree that can be read (${cause.message}): "git fsck" on the host tells more`;
+    throw new GitError('corrupt-remote', 'read', message, { cause });
+  }
 }

@@ -9,19 +9,26 @@
  *   never need to happen together.
  * - A task file that was changed after the claim stays: what it says now was never run, and nobody's words get lost.
  */
-import { type GitObject, parseCommit, parseTree } from '../git/objects.ts';
+import { entriesOf, type GitObject, parseCommit } from '../git/objects.ts';
 import type { Oid, RefName } from '../git/oid.ts';
 import type { Repository } from '../git/repository.ts';
 import { editTree, type PathEdit } from '../git/tree-edit.ts';
 import type { Emit } from '../observe/events.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import type { GridReader, GridView } from './grid-view.ts';
-import { COMPLETED_DIR, FAILED_DIR, taskRef } from './names.ts';
+import { COMPLETED_DIR, FAILED_DIR, SIGNATURE_SUFFIX, taskRef } from './names.ts';
 import type { PushRequest } from './publisher.ts';
 import { rendezvousRank } from './rendezvous.ts';
 import type { SwapOutcome } from './settle.ts';
 import type { ClaimedState, FinishedState } from './state-codec.ts';
-import { RECORD_FILE, STDERR_FILE, STDOUT_FILE, type StateWriter } from './state-writer.ts';
+import {
+  RECORD_FILE,
+  RECORD_SIGNATURE_FILE,
+  recordedPath,
+  STDERR_FILE,
+  STDOUT_FILE,
+  type StateWriter,
+} from './state-writer.ts';
 
 /** Settled by one commit. The rest waits for the next one. */
 export const MAX_RECORDS_PER_COMMIT = 5_000;
@@ -38,7 +45,7 @@ export interface Recordable {
 }
 
 /** Finished tasks whose record is not on the branch yet. */
-export function recordable(view: GridView): Recordable[] {
+function recordable(view: GridView): Recordable[] {
   const found: Recordable[] = [];
   for (const [taskId, { oid, state }] of view.tasks) {
     if (state?.kind !== 'state' || state.state.state !== 'finished' || view.queue.recordOf(taskId)) continue;
@@ -95,18 +102,28 @@ export type RecordOutcome =
   /** The branch does not move for the moment, though nobody forbids it: mostly a lock. */
   | { kind: 'locked' };
 
+/** Far more than anybody leaves there by mistake. */
+const MAX_UNFIT = 10_000;
+
 export class Recorder {
   readonly #parts: RecorderParts;
+  /** Finished states that nothing can be recorded of: each was told, and is left alone. */
+  readonly #unfit = new Set<Oid>();
 
   constructor(parts: RecorderParts) {
     this.#parts = parts;
+  }
+
+  /** Finished tasks whose record is not on the branch yet, but for those that have none to put there. */
+  recordable(view: GridView): Recordable[] {
+    return recordable(view).filter(({ oid }) => !this.#unfit.has(oid));
   }
 
   /** Records everything that is finished in the view, in one commit. @throws GitError */
   async record(view: GridView): Promise<RecordOutcome> {
     let current = view;
     for (let round = 1; ; round += 1) {
-      const finished = recordable(current).slice(0, MAX_RECORDS_PER_COMMIT);
+      const finished = this.recordable(current).slice(0, MAX_RECORDS_PER_COMMIT);
       const built = finished.length > 0 ? await this.#build(current, finished) : null;
       if (!built) return { kind: 'nothing' };
       const outcome = await this.#parts.push({
@@ -158,13 +175,13 @@ export class Recorder {
       recorded.push(task);
       const dir = task.state.status === 'success' ? COMPLETED_DIR : FAILED_DIR;
       for (const [name, blob] of entries) {
-        const path = name === RECORD_FILE ? `${dir}/${task.taskId}.json` : `${dir}/${task.taskId}/${name}`;
-        edits.push({ path, oid: blob });
+        edits.push({ path: recordedPath(`${dir}/${task.taskId}.json`, name), oid: blob });
       }
-      const queued = [view.queue.files.get(task.taskId), ...view.queue.duplicates];
+      const queued = [view.queue.files.get(task.taskId), ...(view.queue.duplicates.get(task.taskId) ?? [])];
       for (const file of queued) {
-        if (file?.taskId === task.taskId && file.blob === task.state.specBlob)
-          edits.push({ path: file.path, oid: null });
+        if (file?.blob !== task.state.specBlob) continue;
+        edits.push({ path: file.path, oid: null });
+        if (file.signature !== null) edits.push({ path: `${file.path}${SIGNATURE_SUFFIX}`, oid: null });
       }
     }
     if (recorded.length === 0) return null;
@@ -189,12 +206,15 @@ export class Recorder {
         continue;
       }
       const entries = new Map<string, Oid>();
-      for (const entry of parseTree(content.content, writer.format)) {
-        const known = [RECORD_FILE, STDOUT_FILE, STDERR_FILE].includes(entry.name);
+      for (const entry of entriesOf(content.content, writer.format) ?? []) {
+        const known = [RECORD_FILE, RECORD_SIGNATURE_FILE, STDOUT_FILE, STDERR_FILE].includes(entry.name);
         if (known && entry.mode === '100644') entries.set(entry.name, entry.oid);
       }
       if (entries.has(RECORD_FILE)) files.set(oid, entries);
-      else emit('task.unreadable-state', { task: taskId, problem: `the finished state has no ${RECORD_FILE}` });
+      else {
+        if (this.#unfit.size < MAX_UNFIT) this.#unfit.add(oid);
+        emit('task.unreadable-state', { task: taskId, problem: `the finished state has no ${RECORD_FILE}` });
+      }
     }
     return files;
   }

@@ -9,10 +9,10 @@
 import type { Oid } from '../git/oid.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import { type ParsedTask, PRIORITIES, type TaskSpec } from '../task/spec.ts';
+import type { QueueFile } from './found-files.ts';
 import type { GridView } from './grid-view.ts';
-import type { QueueFile } from './queue-index.ts';
 import { rendezvousWeight } from './rendezvous.ts';
-import type { TaskBrief } from './spec-cache.ts';
+import type { LegalBrief, TaskBrief } from './spec-cache.ts';
 import type { ClaimedState, WaitingState } from './state-codec.ts';
 
 /** The least width of a window. */
@@ -40,6 +40,8 @@ export interface SelectionInput {
   parsedOf: (file: QueueFile) => ParsedTask | null;
   /** Whether the caller can use this task at all. */
   isWanted: (id: TaskId) => boolean;
+  /** The same by what it asks for; null: whatever it is. */
+  suits: ((brief: LegalBrief) => boolean) | null;
   isOrphan: (claim: ClaimedState) => boolean;
   /** Whether the delay of this waiting state is over for this observer. */
   delayIsOver: (oid: Oid, state: WaitingState) => boolean;
@@ -77,6 +79,7 @@ function claimable(input: SelectionInput): Claimable[] {
     const brief = input.briefOf(file);
     // What is no legal task is settled elsewhere.
     if (!brief?.ok || !brief.requires.every((label) => input.nodeLabels.includes(label))) continue;
+    if (input.suits !== null && !input.suits(brief)) continue;
     const arrival = input.arrivalOf(file.taskId);
     found.push({ file, from, priority: PRIORITIES.indexOf(brief.priority), arrival });
   }

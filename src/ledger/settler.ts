@@ -6,7 +6,7 @@ import type { Oid } from '../git/oid.ts';
 import type { Emit } from '../observe/events.ts';
 import { type Clock, isoTime } from '../runtime.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
-import type { FailureReason } from '../task/result.ts';
+import type { FailureReason, TaskResult } from '../task/result.ts';
 import { unstartedResult } from '../task/unstarted.ts';
 import type { GridReader, GridView } from './grid-view.ts';
 import { taskRef } from './names.ts';
@@ -27,6 +27,8 @@ export interface SettlerParts {
   writer: StateWriter;
   specs: SpecCache;
   push: (request: PushRequest) => Promise<SwapOutcome>;
+  /** Signs a result where this node has a key. Never throws. */
+  sign: (result: TaskResult) => Promise<TaskResult>;
   clock: Clock;
   emit: Emit;
 }
@@ -85,11 +87,11 @@ export class Settler {
   }
 
   async #push(verdict: Verdict): Promise<void> {
-    const { clock, emit, incarnation, nodeId, push, reader, writer } = this.#parts;
+    const { clock, emit, incarnation, nodeId, push, reader, sign, writer } = this.#parts;
     const before = verdict.from?.state ?? null;
     const attempt = before?.attempt ?? 0;
     const facts = { taskId: verdict.taskId, nodeId, attempt, task: verdict.raw, specBlob: verdict.specBlob };
-    const result = unstartedResult(facts, verdict.reason, verdict.message, isoTime(clock.wallMs()));
+    const result = await sign(unstartedResult(facts, verdict.reason, verdict.message, isoTime(clock.wallMs())));
     const written = writer.task<FinishedState>(
       {
         state: 'finished',

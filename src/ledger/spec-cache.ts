@@ -3,16 +3,26 @@
  * pieces, and the rest as the text that it was: with a hundred thousand of them everything else would be too large.
  */
 import type { Repository } from '../git/repository.ts';
-import { type ParsedTask, PRIORITIES, type Priority, parseTaskFile, type TaskLimits } from '../task/spec.ts';
-import type { QueueFile, QueueIndex } from './queue-index.ts';
+import type { TaskId } from '../task/id.ts';
+import { type ParsedTask, type Priority, parseTaskFile, type TaskLimits } from '../task/spec.ts';
+import type { QueueFile } from './found-files.ts';
+import type { QueueIndex } from './queue-index.ts';
 
 /** Blobs read with one call. */
 const READ_BATCH = 10_000;
+const MAX_BRIEFS = 4_000;
 
 /** What decides whether, and when, a task's turn comes. */
-export type TaskBrief =
-  | { ok: true; priority: Priority; requires: readonly string[]; memoryBytes: number | null }
-  | { ok: false };
+export interface LegalBrief {
+  ok: true;
+  priority: Priority;
+  requires: readonly string[];
+  /** null: it names none. */
+  memoryBytes: number | null;
+  image: string | null;
+}
+
+export type TaskBrief = LegalBrief | { ok: false };
 
 type Kept = { blob: string; brief: TaskBrief } & ({ text: string } | { problem: ParsedTask });
 
@@ -20,12 +30,11 @@ export class SpecCache {
   readonly #repository: Repository;
   readonly #limits: TaskLimits;
   /** By task: the name of the file is part of what is checked, and there is one file for each. */
-  #kept = new Map<string, Kept>();
+  readonly #kept = new Map<TaskId, Kept>();
   /** The queue that was read last: the same one again has nothing new. */
   #read: QueueIndex | null = null;
   #complete = false;
-  /** Most tasks want one of a few sets of labels. */
-  readonly #labels = new Map<string, readonly string[]>();
+  readonly #briefs = new Map<string, LegalBrief>();
 
   constructor(repository: Repository, limits: TaskLimits) {
     this.#repository = repository;
@@ -35,12 +44,14 @@ export class SpecCache {
   /** Reads what is new in the queue, forgets what has left it. @throws GitError */
   async update(queue: QueueIndex): Promise<void> {
     if (queue === this.#read && this.#complete) return;
-    const kept = new Map<string, Kept>();
+    const kept = this.#kept;
     const unread: QueueFile[] = [];
+    // In its place: a second map of a long queue would be most of what a look leaves behind.
+    for (const id of kept.keys()) if (!queue.files.has(id)) kept.delete(id);
     for (const file of queue.files.values()) {
-      const known = this.#kept.get(file.taskId);
-      if (known?.blob === file.blob) kept.set(file.taskId, known);
-      else if (file.regular) unread.push(file);
+      if (kept.get(file.taskId)?.blob === file.blob) continue;
+      kept.delete(file.taskId);
+      if (file.regular) unread.push(file);
       else kept.set(file.taskId, invalid(file, 'the task file is a link or a submodule; it must be a regular file'));
     }
     const { maxTaskBytes } = this.#limits;
@@ -60,7 +71,6 @@ export class SpecCache {
         // Not there at all: the next refresh tries again.
       }
     }
-    this.#kept = kept;
     this.#read = queue;
     this.#complete = kept.size === queue.files.size;
   }
@@ -81,19 +91,20 @@ export class SpecCache {
   #keep(file: QueueFile, content: Buffer): Kept {
     const parsed = parseTaskFile(content, file.taskId, this.#limits);
     if (!parsed.ok) return { blob: file.blob, brief: { ok: false }, problem: parsed };
-    const { priority, requires, memoryBytes } = parsed.spec;
-    const brief = { ok: true, priority, requires: this.#sameLabels(requires), memoryBytes } as const;
+    const { image, priority, requires, memoryBytes } = parsed.spec;
+    const brief = this.#same({ ok: true, priority, requires, memoryBytes, image });
     return { blob: file.blob, brief, text: content.toString('utf8') };
   }
 
-  #sameLabels(requires: readonly string[]): readonly string[] {
-    const key = requires.join('\n');
-    const known = this.#labels.get(key);
+  /** One object for all tasks that ask for the same. */
+  #same(brief: LegalBrief): LegalBrief {
+    const key = JSON.stringify(brief);
+    const known = this.#briefs.get(key);
     if (known) return known;
-    // Sets of labels that nobody uses any more are few, and not worth more than this.
-    if (this.#labels.size > PRIORITIES.length * 1_000) this.#labels.clear();
-    this.#labels.set(key, requires);
-    return requires;
+    // What nobody asks for any more is not worth more than this.
+    if (this.#briefs.size > MAX_BRIEFS) this.#briefs.clear();
+    this.#briefs.set(key, brief);
+    return brief;
   }
 }
 

@@ -13,10 +13,17 @@ import { isOid } from '../git/oid.ts';
 import { isNodeId, isTaskId, type NodeId, type TaskId } from '../task/id.ts';
 import { TASK_STATES, type TaskStateName, WAIT_REASONS, type WaitReason } from '../task/lifecycle.ts';
 import { FAILURE_REASONS, type FailureReason } from '../task/result.ts';
+import { isTooDeep } from '../task/strict-json.ts';
 
 export const STATE_FORMAT = 1;
 /** A longer message is not one of ours. */
 export const MAX_STATE_MESSAGE_BYTES = 64 * 1024;
+/** The most that a count may say: whoever counts on stays here, or nobody could read what he writes. */
+export const MAX_COUNT = 999_999_999_999_999;
+/** Whoever writes it out again walks it. */
+const MAX_INFO_DEPTH = 16;
+/** Above what a worker can be set to, in milliseconds: 31 days. */
+const MAX_SPAN_MS = 31 * 24 * 3_600_000;
 
 interface TaskStateCommon {
   taskId: TaskId;
@@ -159,8 +166,8 @@ class TrailerReader {
     return this.text<T>(key, (value) => (values as readonly string[]).includes(value));
   }
 
-  count(key: string): number {
-    return Number(this.text(key, (value) => /^\d{1,15}$/.test(value)));
+  count(key: string, most: number = MAX_COUNT): number {
+    return Number(this.text(key, (value) => /^\d{1,15}$/.test(value) && Number(value) <= most));
   }
 }
 
@@ -181,14 +188,14 @@ function open(
   return { reader };
 }
 
-/** @param expected the id that the ref's name gives; another one inside is not believed. */
-export function decodeTaskState(text: string, expected: TaskId): Decoded<TaskState> {
+/** @param expected the id that the ref's name gives, another one inside is not believed; null when the caller looks. */
+export function decodeTaskState(text: string, expected: TaskId | null): Decoded<TaskState> {
   const opened = open(text, 'task');
   if (!('reader' in opened)) return opened;
   const { reader } = opened;
   const name: TaskStateName = reader.oneOf('State', TASK_STATES);
   const common: TaskStateCommon = {
-    taskId: reader.text<TaskId>('Task', (value) => isTaskId(value) && value === expected),
+    taskId: reader.text<TaskId>('Task', (value) => isTaskId(value) && value === (expected ?? value)),
     nodeId: reader.text<NodeId>('Node', isNodeId),
     incarnation: reader.text('Incarnation', isToken),
     epoch: reader.count('Epoch'),
@@ -204,7 +211,7 @@ export function decodeTaskState(text: string, expected: TaskId): Decoded<TaskSta
       ...common,
       state: name,
       waitReason: reader.oneOf('Wait-Reason', WAIT_REASONS),
-      delayMs: reader.count('Delay-Ms'),
+      delayMs: reader.count('Delay-Ms', MAX_SPAN_MS),
     };
   } else if (name === 'finished') {
     const status = reader.oneOf('Status', ['success', 'failed'] as const);
@@ -216,18 +223,18 @@ export function decodeTaskState(text: string, expected: TaskId): Decoded<TaskSta
   return reader.problem ? { kind: 'unreadable', problem: reader.problem } : { kind: 'state', state };
 }
 
-export function decodeNodeState(text: string, expected: NodeId): Decoded<NodeState> {
+export function decodeNodeState(text: string, expected: NodeId | null): Decoded<NodeState> {
   const opened = open(text, 'node');
   if (!('reader' in opened)) return opened;
   const { reader } = opened;
   const state: NodeState = {
     state: reader.oneOf('State', NODE_STATES),
-    nodeId: reader.text<NodeId>('Node', (value) => isNodeId(value) && value === expected),
+    nodeId: reader.text<NodeId>('Node', (value) => isNodeId(value) && value === (expected ?? value)),
     incarnation: reader.text('Incarnation', isToken),
     machine: reader.text('Machine', isToken),
     sequence: reader.count('Sequence'),
-    intervalMs: reader.count('Interval-Ms'),
-    ttlMs: reader.count('Ttl-Ms'),
+    intervalMs: reader.count('Interval-Ms', MAX_SPAN_MS),
+    ttlMs: reader.count('Ttl-Ms', MAX_SPAN_MS),
     nonce: reader.text('Nonce', isToken),
     fencedBy: reader.optional('Fenced-By') === null ? null : reader.text<NodeId>('Fenced-By', isNodeId),
     info: readInfo(reader.optional('Info')),
@@ -239,6 +246,7 @@ export function decodeNodeState(text: string, expected: NodeId): Decoded<NodeSta
 function readInfo(text: string | null): Record<string, unknown> {
   try {
     const value: unknown = text === null ? {} : JSON.parse(text);
+    if (text !== null && isTooDeep(text, MAX_INFO_DEPTH)) return {};
     return typeof value === 'object' && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : {};

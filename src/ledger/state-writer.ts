@@ -3,13 +3,22 @@ import { type GitObject, type Identity, MODE_FILE, makeBlob, makeCommit, makeTre
 import type { ObjectFormat, Oid } from '../git/oid.ts';
 import type { Clock, RandomHex } from '../runtime.ts';
 import { isLegalMove, type TaskStateName } from '../task/lifecycle.ts';
-import type { TaskResult } from '../task/result.ts';
-import { encodeNodeState, encodeTaskState, type NodeState, type TaskState } from './state-codec.ts';
+import { recordBytes, type TaskResult } from '../task/result.ts';
+import { SIGNATURE_SUFFIX } from './names.ts';
+import { encodeNodeState, encodeTaskState, MAX_COUNT, type NodeState, type TaskState } from './state-codec.ts';
 
 export const RECORD_FILE = 'record.json';
+export const RECORD_SIGNATURE_FILE = `${RECORD_FILE}${SIGNATURE_SUFFIX}`;
 export const STDOUT_FILE = 'stdout.log';
 export const STDERR_FILE = 'stderr.log';
 const NONCE_BYTES = 16;
+
+/** Where a file of a finished state stands on the branch. @param record the path of its record there. */
+export function recordedPath(record: string, name: string): string {
+  if (name === RECORD_FILE) return record;
+  if (name === RECORD_SIGNATURE_FILE) return `${record}${SIGNATURE_SUFFIX}`;
+  return `${record.replace(/\.json$/, '')}/${name}`;
+}
 
 export interface WrittenState {
   /** The state itself. */
@@ -55,7 +64,7 @@ export class StateWriter {
   ): WrittenState & { state: S } {
     const from = before?.state ?? 'absent';
     if (!isLegalMove(from, facts.state)) throw new Error(`a task cannot go from ${from} to ${facts.state}`);
-    const state = { ...facts, nonce: this.#randomHex(NONCE_BYTES) } as unknown as S;
+    const state = { ...facts, ...withinBounds(facts), nonce: this.#randomHex(NONCE_BYTES) } as unknown as S;
     const format = this.#format();
     const files = result ? resultFiles(result) : [];
     const blobs = files.map(({ content }) => makeBlob(content, format));
@@ -81,9 +90,22 @@ export class StateWriter {
   }
 }
 
+/** Somebody may have written the highest count there is; what comes after it has to be readable too. */
+function withinBounds(counts: Pick<TaskState, 'epoch' | 'attempt' | 'failures' | 'takeovers'>): typeof counts {
+  const { epoch, attempt, failures, takeovers } = counts;
+  const bounded = (count: number): number => Math.min(Math.max(0, count), MAX_COUNT);
+  return {
+    epoch: bounded(epoch),
+    attempt: bounded(attempt),
+    failures: bounded(failures),
+    takeovers: bounded(takeovers),
+  };
+}
+
 function resultFiles(result: TaskResult): { name: string; content: Uint8Array }[] {
   return [
-    { name: RECORD_FILE, content: Buffer.from(`${JSON.stringify(result.record, null, 2)}\n`) },
+    { name: RECORD_FILE, content: recordBytes(result.record) },
+    ...(result.signature ? [{ name: RECORD_SIGNATURE_FILE, content: result.signature }] : []),
     ...(result.stdoutLog ? [{ name: STDOUT_FILE, content: result.stdoutLog }] : []),
     ...(result.stderrLog ? [{ name: STDERR_FILE, content: result.stderrLog }] : []),
   ];

@@ -4,6 +4,8 @@
  * Writing never waits: a console that nobody reads (a stopped pager, a stuck log driver) must not hold up heartbeats. What
  * piles up meanwhile is bounded; beyond it entries are dropped and counted. A console that was closed ends the log and
  * nothing else.
+ *
+ * What stands in an entry was often written by others, up to the words of a Git server: it does nothing to the terminal.
  */
 import { once } from 'node:events';
 import pino from 'pino';
@@ -11,6 +13,7 @@ import pretty from 'pino-pretty';
 import { type Clock, isoTime } from '../runtime.ts';
 import { errorEntry } from './error-entry.ts';
 import { type Emit, EVENTS, type EventFields } from './events.ts';
+import { escaped, visible } from './plain-json.ts';
 import { Redactor } from './redaction.ts';
 
 const MAX_PENDING_BYTES = 8 * 1024 * 1024;
@@ -105,7 +108,7 @@ export async function openLog(settings: LogSettings, options: LogOptions): Promi
         if (closed) return;
         const clean = redactor.jsonLine(line);
         pending = true;
-        destination.write(format ? format(clean) : clean);
+        destination.write(format ? format(visible(clean)) : escaped(clean));
       },
     },
   );

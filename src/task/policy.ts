@@ -5,6 +5,7 @@ import { quote } from './strict-json.ts';
 
 export interface TaskPolicy {
   allowsImage(name: string): boolean;
+  allowsNetwork(name: string): boolean;
   maxCpus: number;
   maxMemoryBytes: number;
   maxTimeoutMs: number;
@@ -17,6 +18,14 @@ export function checkAgainstPolicy(spec: TaskSpec, policy: TaskPolicy): string[]
     problems.push(
       `image: ${quote(spec.image)} is not on the operator's list (ALLOWED_IMAGES); use one that is, or leave image out`,
     );
+  }
+  if (spec.network !== null && !policy.allowsNetwork(spec.network)) {
+    problems.push(
+      `network: ${quote(spec.network)} is not on the operator's list (ALLOWED_NETWORKS); use one that is, or leave network out`,
+    );
+  }
+  if (spec.secrets.length > 0 && spec.program.kind === 'command') {
+    problems.push('secrets: can be handed to a script only; write the command as a script, or leave secrets out');
   }
   const caps = [
     { field: 'cpus', value: spec.cpus, cap: policy.maxCpus, setting: 'DOCKER_CPUS', show: String },

@@ -46,6 +46,8 @@ const recordSchema = z
     usage: z.looseObject({ cpu_seconds: z.number().min(0).nullable(), peak_memory_bytes: count.nullable() }),
     image: z.looseObject({ name: z.string(), digest: z.string().nullable() }).nullable(),
     task: z.unknown(),
+    signer: z.string().optional(),
+    log_sha256: z.looseObject({ stdout: z.string().nullable(), stderr: z.string().nullable() }).optional(),
     spec_blob: z.string().regex(/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/, { error: 'is no Git object id' }),
   })
   .refine((record) => (record.status === 'success') === (record.reason === null), {

@@ -60,6 +60,10 @@ export interface ResultRecord {
   task: unknown;
   /** The Git blob id of the task file that was run. */
   spec_blob: string;
+  /** Who signed the task file, by the worker's list of trusted keys; absent where no signature was looked at. */
+  signer?: string | undefined;
+  /** SHA-256 (hexadecimal) of the full outputs that stand beside the record; there where the record is signed. */
+  log_sha256?: { stdout: string | null; stderr: string | null } | undefined;
 }
 
 /** A record and the full outputs that are too long to stand inside it. */
@@ -68,6 +72,13 @@ export interface TaskResult {
   /** Present only when longer than the inline excerpt. */
   stdoutLog: Uint8Array | null;
   stderrLog: Uint8Array | null;
+  /** Of the record's bytes, armoured, by the key of the node that made it; null: not signed. */
+  signature: Uint8Array | null;
+}
+
+/** The file that a record is. */
+export function recordBytes(record: ResultRecord): Uint8Array {
+  return Buffer.from(`${JSON.stringify(record, null, 2)}\n`);
 }
 
 export const INLINE_OUTPUT_BYTES = 10 * 1024;

@@ -17,6 +17,8 @@ export interface TaskSpec {
   /** null: the operator's default image. */
   image: string | null;
   env: Readonly<Record<string, string>>;
+  /** null: the operator's. */
+  network: string | null;
   /** null: the operator's default. */
   cpus: number | null;
   /** null: the operator's default. */
@@ -26,6 +28,19 @@ export interface TaskSpec {
   retries: number;
   /** Labels that a node must have to run it. */
   requires: readonly string[];
+  /** Names of the operator's secrets that it asks for. */
+  secrets: readonly string[];
+  /** What a signature of this file is good for; null: it says nothing of it. */
+  admission: TaskAdmission | null;
+}
+
+/** Signed with the rest of the file, so that the signature is worth nothing elsewhere, later, or a second time. */
+export interface TaskAdmission {
+  grid: string;
+  /** Milliseconds since 1970; null: from the beginning of time. */
+  notBeforeMs: number | null;
+  expiresAtMs: number;
+  nonce: string;
 }
 
 export interface TaskLimits {
@@ -45,6 +60,7 @@ export const LONGEST_TIMEOUT_SECONDS = 2_147_483;
 export const MAX_RETRIES = 10;
 export const MAX_ENV_NAMES = 128;
 export const MAX_REQUIRED_LABELS = 32;
+export const MAX_SECRETS = 16;
 export const MAX_COMMAND_ARGUMENTS = 1024;
 export const LABEL_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._/:=-]{0,62}$/;
 
@@ -57,6 +73,11 @@ const MIN_MEMORY_BYTES = 6 * 1024 ** 2;
 const MIN_CPUS = 0.01;
 const ENV_NAME_PATTERN = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const RESERVED_ENV_PREFIX = 'DGRID_';
+/** The name of a grid: mostly the host and path of its repository. */
+export const GRID_NAME_PATTERN = /^[A-Za-z0-9/~._][A-Za-z0-9 ._~:/@+-]{0,254}$/;
+const NONCE_PATTERN = /^[A-Za-z0-9_-]{16,64}$/;
+const SECRET_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const NETWORK_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 const IMAGE_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}$/;
 
 /** One text for whatever is wrong with a field: what it must be is the remedy. */
@@ -80,8 +101,23 @@ const timeoutText = must(`must be a whole number of seconds from 1 to ${LONGEST_
 const retriesText = must(`must be a whole number from 0 to ${MAX_RETRIES}`);
 const cpusText = must(`must be a number of CPUs from ${MIN_CPUS}, such as 0.5`);
 const imageText = must('must be an image reference, such as "alpine:3.20"');
+const networkText = must('must be the name of a network, such as "none" or "builds"');
 const memoryText = must('must be a size from 6m, such as "256m" or "1g" (a bare number counts bytes)');
+const secretText = must('must be the name of a secret: at most 63 letters, figures and ". _ -"');
 const labelText = must('must be a label of at most 63 letters, figures and ". _ / : = -"');
+
+const gridText = must('must be the name of a grid (GRID_NAME), such as "git.example.com/team/tasks"');
+const instantText = must('must be an instant in UTC, such as "2030-01-31T12:00:00Z"');
+const nonceText = must('must be 16 to 64 letters, figures, "_" and "-", drawn at random');
+const admissionSchema = z.strictObject(
+  {
+    grid: z.string(gridText).regex(GRID_NAME_PATTERN, gridText),
+    not_before: z.iso.datetime(instantText).optional(),
+    expires_at: z.iso.datetime(instantText),
+    nonce: z.string(nonceText).regex(NONCE_PATTERN, nonceText),
+  },
+  must('must be an object of grid, expires_at, nonce and, if wanted, not_before'),
+);
 
 const taskSchema = z
   .strictObject(
@@ -128,6 +164,11 @@ const taskSchema = z
         })
         .optional()
         .describe(`Environment variables. Names that begin with ${RESERVED_ENV_PREFIX} are reserved.`),
+      network: z
+        .string(networkText)
+        .regex(NETWORK_PATTERN, networkText)
+        .optional()
+        .describe("A container network on the operator's list; none is always allowed."),
       cpus: z.number(cpusText).min(MIN_CPUS, cpusText).optional().describe("CPUs, at most the operator's cap."),
       memory: z
         .union([z.string(), z.int()], memoryText)
@@ -149,6 +190,17 @@ const taskSchema = z
         .max(MAX_REQUIRED_LABELS, { error: `must have at most ${MAX_REQUIRED_LABELS} labels` })
         .optional()
         .describe('Labels that the node must have.'),
+      admission: admissionSchema
+        .optional()
+        .describe(
+          'What a signature of this file is good for: which grid, from when, until when; "dgrid submit --sign" adds it.',
+        ),
+      secrets: z
+        .array(z.string(secretText).regex(SECRET_PATTERN, secretText), must('must be an array of names of secrets'))
+        .max(MAX_SECRETS, { error: `must have at most ${MAX_SECRETS} names` })
+        .refine((names) => new Set(names).size === names.length, { error: 'must not have a name twice' })
+        .optional()
+        .describe("Names of the operator's secrets, which a script finds as files in $DGRID_SECRETS_DIR."),
     },
     must('must be a JSON object'),
   )
@@ -206,7 +258,12 @@ function problemsAcrossFields(raw: Record<string, unknown>, expectedId: TaskId):
 
 function problemsOf(issue: z.core.$ZodIssue): string[] {
   if (issue.code === 'unrecognized_keys') {
-    const known = Object.keys(taskSchema.shape).join(', ');
+    const known = Object.keys(issue.path.length > 0 ? admissionSchema.shape : taskSchema.shape).join(', ');
+    if (issue.path.length > 0) {
+      return issue.keys.map(
+        (key) => `${String(issue.path[0])}: ${quote(key)} is not a field of it; the fields are ${known}`,
+      );
+    }
     return issue.keys.map((key) => `${quote(key)} is not a field of a task; the fields are ${known}`);
   }
   const [field, ...rest] = issue.path;
@@ -236,10 +293,22 @@ function specOf(file: TaskFile, taskId: TaskId, limits: TaskLimits): TaskSpec {
     timeoutMs: (file.timeout_seconds ?? Math.min(DEFAULT_TIMEOUT_SECONDS, limits.maxTimeoutSeconds)) * 1000,
     image: file.image ?? null,
     env: file.env ?? {},
+    network: file.network ?? null,
     cpus: file.cpus ?? null,
     memoryBytes: file.memory === undefined ? null : memoryBytesOf(file.memory),
     priority: file.priority ?? 'medium',
     retries: file.retries ?? 0,
     requires: file.requires ?? [],
+    secrets: file.secrets ?? [],
+    admission: file.admission === undefined ? null : admissionOf(file.admission),
+  };
+}
+
+function admissionOf(given: NonNullable<TaskFile['admission']>): TaskAdmission {
+  return {
+    grid: given.grid,
+    notBeforeMs: given.not_before === undefined ? null : Date.parse(given.not_before),
+    expiresAtMs: Date.parse(given.expires_at),
+    nonce: given.nonce,
   };
 }

@@ -46,6 +46,11 @@ export function parseStrictJson(bytes: Uint8Array, limits: StrictJsonLimits): St
   return problems.length > 0 ? { ok: false, problems, value } : { ok: true, value };
 }
 
+/** Whether JSON (which it must be) nests deeper than that: who walks such a value runs out of stack. */
+export function isTooDeep(json: string, maxDepth: number): boolean {
+  return inspect(json, maxDepth).tooDeep;
+}
+
 /** A name or value from a task file, quoted and cut so that a message stays a message. */
 export function quote(text: string): string {
   return JSON.stringify(shorten(text, SHOWN_CHARACTERS));

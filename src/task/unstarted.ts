@@ -9,6 +9,8 @@ export interface TaskFacts {
   /** The task as submitted. */
   task: unknown;
   specBlob: string;
+  /** null: no signature was looked at, or none was accepted. */
+  signer?: string | null;
 }
 
 /** The record of a task that was never started, or whose run left nothing to tell. */
@@ -49,6 +51,7 @@ export function unstartedResult(
     image: extra.image ?? null,
     task: facts.task,
     spec_blob: facts.specBlob,
+    ...(facts.signer ? { signer: facts.signer } : {}),
   };
-  return { record, stdoutLog: null, stderrLog: null };
+  return { record, stdoutLog: null, stderrLog: null, signature: null };
 }

@@ -1,12 +1,13 @@
 /** The machine runs short of CPU, memory or disk: claiming pauses, heartbeats go on, cleaning happens, work resumes. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { statfs, truncate, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { gridIdOf } from '../../src/executor/docker/grid-id.ts';
 import { writeLabels } from '../../src/executor/docker/labels.ts';
 import { nodeId, taskId } from '../../src/task/id.ts';
-import { gridIdOf } from '../../src/worker.ts';
 import { PrivateEngine } from '../support/engine.ts';
 import { git } from '../support/git.ts';
 import { GitServer } from '../support/git-server.ts';
@@ -48,7 +49,7 @@ describe('a machine that runs short', () => {
   });
 
   async function pausesAndResumes(
-    resource: 'cpu' | 'memory',
+    resource: 'cpu' | 'cpu-pressure' | 'memory',
     env: Record<string, string>,
     hogs: () => ChildProcess[],
   ): Promise<void> {
@@ -82,6 +83,12 @@ describe('a machine that runs short', () => {
   it('of CPU pauses and resumes', async () => {
     const burn = (): ChildProcess => hog('sh', ['-c', 'while :; do :; done']);
     await pausesAndResumes('cpu', { MAX_CPU_PERCENT: '95' }, () => [burn(), burn(), burn(), burn()]);
+  });
+
+  it.skipIf(!existsSync('/proc/pressure/cpu'))('of time on its processors pauses and resumes', async () => {
+    const burn = (): ChildProcess => hog('sh', ['-c', 'while :; do :; done']);
+    const hogs = Array.from({ length: 4 * cpus().length }, () => burn);
+    await pausesAndResumes('cpu-pressure', { MAX_CPU_PRESSURE: '90' }, () => hogs.map((start) => start()));
   });
 
   it('of memory pauses and resumes', async () => {
@@ -163,7 +170,7 @@ describe('a disk that is nearly full', () => {
       dockerHost: engine.host,
       env: { HEALTH_CHECK_EVERY: '1', MAX_DISK_PERCENT: '75' },
     });
-    await worker.logged('cleanup.completed', (entry) => entry['step'] === 'own-images');
+    await worker.logged('cleanup.ended', (entry) => entry['outcome'] === 'nothing-left');
     await worker.logged('worker.ready');
     await until('some polls', () => worker.entries('poll.skipped').length >= 3, 20_000);
     expect(worker.entries('task.claimed')).toEqual([]);

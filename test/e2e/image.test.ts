@@ -1,6 +1,6 @@
 /** The worker's image, built on a plain Debian and run on a real engine. */
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -19,6 +19,9 @@ const MAX_IMAGE_BYTES = 400_000_000;
 /** debootstrap, when its result is not there yet, and the build itself. */
 const SET_UP_BOUND_MS = 900_000;
 const USER = '10001';
+const { dependencies: DEPENDENCIES } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  dependencies: Record<string, string>;
+};
 
 interface ImageFacts {
   Size: number;
@@ -72,6 +75,25 @@ describe('the image', () => {
       'NODE_ENV',
       'PATH',
     ]);
+  });
+
+  it('can list what is in it', async () => {
+    const { stdout } = await image.run([], { entrypoint: '/opt/dgrid/docker/sbom' });
+    const { bomFormat, specVersion, metadata, components } = JSON.parse(stdout) as {
+      bomFormat: string;
+      specVersion: string;
+      metadata: { component: { name: string } };
+      components: { name: string; version: string; purl: string; 'bom-ref': string }[];
+    };
+    expect([bomFormat, specVersion, metadata.component.name]).toEqual(['CycloneDX', '1.5', 'd-grid']);
+    const refs = components.map((component) => component['bom-ref']);
+    expect(new Set(refs).size).toBe(refs.length);
+    const purls = components.map(({ purl }) => purl.replace(/@[^@]*$/, ''));
+    for (const name of Object.keys(DEPENDENCIES)) expect(purls).toContain(`pkg:npm/${name}`);
+    for (const name of ['git', 'openssh-client', 'tini']) expect(purls).toContain(`pkg:deb/debian/${name}`);
+    expect(components.find(({ name }) => name === 'node')?.version).toBe(process.versions.node);
+    // Nothing that only builds and tests need.
+    expect(purls).not.toContain('pkg:npm/vitest');
   });
 
   it('runs as a user that can write nothing but its state', async () => {
@@ -161,18 +183,21 @@ describe('the health check', () => {
   });
 });
 
-describe('docker/compose.yaml', () => {
+describe.each(['compose.yaml', 'compose.filtered.yaml'])('docker/%s', (file) => {
+  const path = join(ROOT, 'docker', file);
+  const name = file.replaceAll('.', '-');
+
   it('names the settings that it cannot do without', async () => {
-    const { code, stderr } = await image.compose([join(ROOT, 'docker/compose.yaml')], {}, ['config']);
+    const { code, stderr } = await image.compose([path], {}, ['config']);
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/DGRID_REPO_URL|NODE_ID|DOCKER_GID/);
   });
 
   it('runs a worker that becomes healthy, works, and signs off when it is stopped', async () => {
-    const repo = await repository('composed');
+    const repo = await repository(name);
     await repo.queue({ before: { script: 'echo before' } });
     // The engine has no network for containers, and nobody wants to wait half a minute for a first look.
-    const override = directory.sub('override.yaml');
+    const override = directory.sub(`override-${file}`);
     const worker = {
       network_mode: 'host',
       environment: { HTTP_PORT: String(await freePort()), PULL_INTERVAL: '1', RECORD_DELAY: '1', ...UNHURRIED },
@@ -180,11 +205,11 @@ describe('docker/compose.yaml', () => {
     };
     // JSON is YAML too.
     writeFileSync(override, JSON.stringify({ services: { worker } }));
-    const files = [join(ROOT, 'docker/compose.yaml'), override];
+    const files = [path, override];
     const env = {
       DGRID_VERSION: 'test',
-      DGRID_REPO_URL: server.url('composed'),
-      NODE_ID: 'composed',
+      DGRID_REPO_URL: server.url(name),
+      NODE_ID: name,
       DOCKER_GID: image.socketGroup,
       DOCKER_SOCKET: engine.socketPath,
     };
@@ -197,10 +222,16 @@ describe('docker/compose.yaml', () => {
     expect(config).toMatch(/stop_grace_period: ("?150s"?|2m30s)/);
     expect(config).toMatch(/PULL_INTERVAL: ['"]?1\b/); // the service's settings beat the profile's
     await compose('up', '--detach', '--no-build');
-    const container = (await compose('ps', '--quiet')).trim();
+    const container = (await compose('ps', '--quiet', 'worker')).trim();
     await image.untilHealthy(container);
-    await until('the task has its record', async () => (await repo.record('before')) !== null, 30_000);
-    expect(await repo.record('before')).toMatchObject({ status: 'success', node_id: 'composed' });
+    const isRecorded = async () => (await repo.record('before')) !== null;
+    await until('the task has its record', isRecorded, 30_000).catch(async (error: unknown) => {
+      throw new Error(`${String(error)}\n${await compose('logs', '--no-color')}`, { cause: error });
+    });
+    expect(await repo.record('before')).toMatchObject({ status: 'success', node_id: name });
+    const { Mounts } = await image.inspect<{ Mounts: { Source: string }[] }>('container', container);
+    const hasSocket = Mounts.some(({ Source }) => Source === engine.socketPath);
+    expect(hasSocket).toBe(file === 'compose.yaml');
     await compose('stop');
     const { State } = await image.inspect<{ State: { ExitCode: number } }>('container', container);
     expect(State.ExitCode).toBe(0);

@@ -138,7 +138,8 @@ async function expectAllRecorded(site: CrashSite, { scenario }: CrashPoint): Pro
 describe.concurrent('a process that dies', () => {
   it.each(points)('$title', { timeout: POINT_LIMIT_MS }, async (point) => {
     const { server: on, engine: with_, directory: dir } = { server, engine, directory };
-    const env = point.scenario.env ?? {};
+    const given = point.scenario.env ?? {};
+    const env = typeof given === 'function' ? given(dir.path) : given;
     const site = await CrashSite.make({ server: on, engine: with_, directory: dir.path, name: point.name, env });
     sites.add(site);
     await recover(site, point);

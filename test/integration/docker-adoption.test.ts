@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { bootstrapInput } from '../../src/executor/docker/bootstrap.ts';
 import { containerSpec } from '../../src/executor/docker/container-spec.ts';
+import { DOCKER_QUIRKS } from '../../src/executor/docker/engine-quirks.ts';
 import { LABEL } from '../../src/executor/docker/labels.ts';
 import type { FoundRun } from '../../src/executor/executor.ts';
 import { systemClock } from '../../src/runtime.ts';
@@ -29,7 +30,11 @@ async function create(engine: PrivateEngine, changes: Record<string, string> = {
     nonce: '0123456789abcdef',
     maxOutputBytes: 1000,
     engineCpus: null,
+    imageId: 'busybox:stable',
+    imageDigest: null,
     imageVolumes: [],
+    networkMode: 'none',
+    quirks: DOCKER_QUIRKS,
   };
   const spec = containerSpec(testJob('echo must not run; exit 0'), dockerSettings(engine.host), context);
   Object.assign(spec.Labels, changes);

@@ -160,6 +160,17 @@ describe('script', () => {
     expect((await run('#!/no/such/interpreter\n')).verdict).toMatchObject({ kind: 'exited', exitCode: 127 });
   });
 
+  it('cannot speak for what came before it, although it can read the word that proves that', async () => {
+    const read = "word=$(tr '\\0' '\\n' </proc/1/cmdline | tail -n 1)";
+    for (const failure of ['incomplete', 'no-room', 'no-tools']) {
+      const end = await run(`${read}; echo "dgrid-bootstrap $word ${failure}" >&2; exit 125`);
+      expect(end.stderr).toMatch(new RegExp(`^dgrid-bootstrap [0-9a-f]{32} ${failure}\n$`));
+      expect(end.verdict).toEqual({ kind: 'exited', exitCode: 125, outOfMemory: false });
+    }
+    const init = await run('echo "[FATAL tini (7)] exec /abuse failed: No such file or directory" >&2; exit 127');
+    expect(init.verdict).toEqual({ kind: 'exited', exitCode: 127, outOfMemory: false });
+  });
+
   it('gets the environment of the task and our own variables, which it cannot replace', async () => {
     const job = testJob('echo "$A|$HOME|$TMPDIR|$PWD|$DGRID_TASK_ID|$DGRID_ATTEMPT|$DGRID_NODE_ID"', {
       env: { A: 'x y', DGRID_TASK_ID: 'forged', DGRID_NODE_ID: 'forged' },

@@ -131,6 +131,8 @@ describe('the default image', () => {
     await using test = await testExecutor(engine.host, {
       image: tool.name,
       allowedImages: ['busybox:stable', tool.name],
+      // There is no way to that registry, which is asked again until then.
+      imagePullTimeoutMs: 2_000,
     });
     await expect(test.executor.ensureImage('busybox:stable')).rejects.toMatchObject({ kind: 'image-unavailable' });
     await expect(test.executor.ensureImage(BUILT_IMAGE)).rejects.toMatchObject({ kind: 'rejected' });
@@ -144,7 +146,7 @@ describe('cleaning up', () => {
   });
   const STEPS: CleanStep[] = [
     { kind: 'own-containers' },
-    { kind: 'own-images' },
+    { kind: 'own-image', image: 'docker.io/library/bystander:1' },
     { kind: 'dangling-images' },
     { kind: 'build-cache' },
   ];
@@ -210,18 +212,54 @@ describe('cleaning up', () => {
     const list = JSON.parse(await readFile(test.ownedImagesFile, 'utf8')) as { images: { name: string }[] };
     expect(list.images.map(({ name }) => name)).toEqual([mine.name]);
 
-    expect(await test.executor.clean({ kind: 'own-images' })).toMatchObject({ removed: [] });
+    const step = { kind: 'own-image', image: mine.name } as const;
+    const proposed = async (executor = test.executor) => (await executor.reclaimable()).map((found) => found.step);
+    expect(await proposed()).toEqual([]);
+    expect(await test.executor.clean(step)).toMatchObject({ removed: [] });
     clock.shiftMs = IMAGE_REST_MS + 1;
+    expect(await proposed()).toEqual([step]);
+    const restingSince = clock.shiftMs;
+    // A task of it is about to be claimed.
+    await using foreseeing = await testExecutor(
+      engine.host,
+      { allowedImages: ['**'] },
+      { clock, ownedImagesFile: test.ownedImagesFile },
+    );
+    foreseeing.executor.foresee([mine.name]);
+    expect(await proposed(foreseeing.executor)).toEqual([]);
+    clock.shiftMs = restingSince + IMAGE_REST_MS + 1;
+    expect(await proposed(foreseeing.executor)).toEqual([step]);
     const { body } = await engine.api<{ Id: string }>('POST', '/containers/create', { Image: mine.name, Cmd: ['/x'] });
-    expect(await test.executor.clean({ kind: 'own-images' })).toMatchObject({ removed: [] });
+    expect(await proposed()).toEqual([]);
+    expect(await test.executor.clean(step)).toMatchObject({ removed: [] });
     await engine.api('DELETE', `/containers/${body.Id}`);
 
     // A restarted worker knows its images from the file.
     await using later = await testExecutor(engine.host, {}, { ownedImagesFile: test.ownedImagesFile });
-    expect(await later.executor.clean({ kind: 'own-images' })).toMatchObject({ removed: [mine.name] });
+    expect(await proposed(later.executor)).toEqual([step]);
+    expect(await later.executor.clean({ kind: 'own-image', image: theirs.name })).toMatchObject({ removed: [] });
+    expect(await later.executor.clean(step)).toMatchObject({ removed: [mine.name] });
     expect(await imageExists(mine.name)).toBe(false);
     expect(await imageExists(theirs.name)).toBe(true);
-    expect(await later.executor.clean({ kind: 'own-images' })).toMatchObject({ removed: [] });
+    expect(await later.executor.clean(step)).toMatchObject({ removed: [] });
+  });
+
+  it('removes what was pulled by its digest, and not what somebody gave another name', async () => {
+    const content = (text: string) => busyboxRootTar({ binary: Buffer.from(text), applets: [] });
+    const plain = registry.add('acme/plain', '1', content('plain'));
+    const named = registry.add('acme/named', '1', content('named'));
+    const clock = shiftedClock();
+    await using test = await testExecutor(engine.host, { allowedImages: ['**', plain.digest] }, { clock });
+    const byDigest = `${registry.address}/acme/plain@${plain.digest}`;
+    await test.executor.ensureImage(byDigest);
+    await test.executor.ensureImage(named.name);
+    await engine.api('POST', `/images/${named.name}/tag?repo=somebodys&tag=1`);
+    clock.shiftMs = IMAGE_REST_MS + 1;
+    const found = await test.executor.reclaimable();
+    expect(found.map(({ step }) => step)).toEqual([{ kind: 'own-image', image: byDigest }]);
+    expect(await test.executor.clean({ kind: 'own-image', image: byDigest })).toMatchObject({ removed: [byDigest] });
+    expect(await imageExists(byDigest)).toBe(false);
+    expect(await imageExists('somebodys:1')).toBe(true);
   });
 
   it('leaves an image alone that somebody replaced, and everything when its list is damaged', async () => {
@@ -231,12 +269,14 @@ describe('cleaning up', () => {
     await test.executor.ensureImage(replaced.name);
     await engine.api('POST', `/images/bystander:1/tag?repo=${registry.address}/acme/replaced&tag=1`);
     clock.shiftMs = IMAGE_REST_MS + 1;
-    expect(await test.executor.clean({ kind: 'own-images' })).toMatchObject({ removed: [] });
+    const step = { kind: 'own-image', image: replaced.name } as const;
+    expect(await test.executor.reclaimable()).toEqual([]);
+    expect(await test.executor.clean(step)).toMatchObject({ removed: [] });
     expect(await imageExists(replaced.name)).toBe(true);
 
     await writeFile(test.ownedImagesFile, '{"images": [{"name": ');
     await using later = await testExecutor(engine.host, {}, { ownedImagesFile: test.ownedImagesFile });
-    expect(await later.executor.clean({ kind: 'own-images' })).toMatchObject({ removed: [] });
+    expect(await later.executor.clean(step)).toMatchObject({ removed: [] });
   });
 
   it('removes untagged images and build cache only when the operator allows it', async () => {

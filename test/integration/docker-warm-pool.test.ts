@@ -153,8 +153,11 @@ describe('a pool', () => {
     await using test = await live({ image: 'app:1' });
     test.executor.prepare('fill');
     await untilWaiting(test.executor, 2);
-    await test.executor.clean({ kind: 'own-images' });
+    const waiting = (await test.executor.reclaimable()).map(({ step }) => step.kind);
+    expect(waiting).toEqual(['waiting-containers']);
+    expect((await test.executor.clean({ kind: 'waiting-containers' })).removed).toHaveLength(2);
     expect(await containers()).toEqual([]);
+    expect(await test.executor.reclaimable()).toEqual([]);
     test.executor.prepare('fill');
     await untilWaiting(test.executor, 2);
     const former = await id();

@@ -160,6 +160,20 @@ describe('GitCommand', () => {
     });
   });
 
+  it('ends one that never stops to talk beside its answer', async () => {
+    server.auth = { user: 'u', token: 't' };
+    const talk = `!f() { while :; do echo ${'x'.repeat(10_000)}; done >&2; }; : talking-helper; f`;
+    const environment = inClone({ config: [['credential.helper', talk]] });
+    const startedMs = performance.now();
+    await expect(makeCommand().run(['ls-remote', server.url('r')], { ...options, environment })).rejects.toMatchObject({
+      kind: 'unknown',
+      message: expect.stringContaining('more output') as string,
+    });
+    server.auth = null;
+    expect(processesWith('talking-helper')).toEqual([]);
+    expect(performance.now() - startedMs).toBeLessThan(15_000);
+  });
+
   it('runs many commands at once without mixing them up', async () => {
     const git = makeCommand();
     const texts = Array.from({ length: 20 }, (_, at) => `text ${at}`);

@@ -10,6 +10,7 @@ import {
   ExecutorError,
   type FoundRun,
   type Job,
+  type Reclaimable,
   type Run,
   type RunEnd,
   type RunKey,
@@ -104,6 +105,8 @@ export class SimExecutor implements Executor {
       version: '1',
       apiVersion: '1',
       cgroupVersion: '2',
+      weighsCpus: true,
+      missingLimits: [],
       dataRoot: null,
       cpus: 2,
       memoryBytes: 2 ** 40,
@@ -114,8 +117,8 @@ export class SimExecutor implements Executor {
     // There is nothing to find out.
   }
 
-  ensureImage(image: string): Promise<{ name: string; digest: null; pullMs: number }> {
-    return this.#call(() => ({ name: image, digest: null, pullMs: 0 }));
+  ensureImage(image: string): Promise<{ name: string; id: null; digest: null; pullMs: number }> {
+    return this.#call(() => ({ name: image, id: null, digest: null, pullMs: 0 }));
   }
 
   start(job: Job): Promise<Run> {
@@ -140,6 +143,10 @@ export class SimExecutor implements Executor {
 
   poolStats(): null {
     return null;
+  }
+
+  reclaimable(): Promise<Reclaimable[]> {
+    return this.#call(() => []);
   }
 
   clean(step: CleanStep): Promise<CleanReport> {

@@ -1,5 +1,6 @@
 /** One simulated machine: what survives its worker (disk, engine), and the worker's lives one after the other. */
 import { assemble, type Worker } from '../../src/agent/assemble.ts';
+import { NO_SIGNATURES } from '../../src/agent/signature-check.ts';
 import { FatalError } from '../../src/agent/startup.ts';
 import { GitError, RETRYABLE } from '../../src/git/errors.ts';
 import type { RefSwap } from '../../src/git/repository.ts';
@@ -96,6 +97,7 @@ export class SimMachine {
         sensors: IDLE_SENSORS,
         quota: unlimitedQuota(life, random),
         outbox: this.#openOutbox(life),
+        signing: NO_SIGNATURES,
         retry: simRetry(life),
         clock: life,
         randomHex: (bytes) => random.hex(bytes),
@@ -104,6 +106,7 @@ export class SimMachine {
       machine: `machine-${this.name}`,
       namespace: 'refs/dgrid',
       allowsImage: () => true,
+      allowsNetwork: () => true,
       version: 'simulated',
       description: {},
       untilIdle: false,
@@ -173,6 +176,8 @@ export class SimMachine {
 const IDLE_READING = {
   cpuPercent: 5,
   memory: { totalBytes: 2 ** 36, availableBytes: 2 ** 35, usedPercent: 50 },
+  pressure: { cpu: null, memory: null, io: null },
+  loadPerCpu: null,
   disks: [],
   failures: [],
 };

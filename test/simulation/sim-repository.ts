@@ -56,7 +56,7 @@ export class SimRepository implements Repository {
     });
   }
 
-  async fetchRefs(patterns: readonly string[], signal?: AbortSignal): Promise<void> {
+  async fetchRefs(patterns: readonly string[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, string>> {
     const objects = await this.#request('fetch', signal, () => {
       const found: GitObject[] = [];
       for (const [ref, oid] of this.#seen()) {
@@ -73,6 +73,7 @@ export class SimRepository implements Repository {
       return found;
     });
     for (const object of objects) this.#local.set(object.oid, object);
+    return new Map();
   }
 
   async readObjects(oids: readonly Oid[]): Promise<ReadonlyMap<Oid, GitObject>> {

@@ -1,9 +1,11 @@
 /** What must go on for a process to come by each durable step, and what has to come of it in the end. */
 import { mkdir, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { DurableStep } from '../../src/steps.ts';
 import type { ResultRecord } from '../../src/task/result.ts';
 import { type CrashSite, type Death, LIFE_LIMIT_MS } from './crash-site.ts';
 import { git } from './git.ts';
+import { FOR_TASKS, GRID, SigningKeys } from './signing.ts';
 import { TaskRepository } from './task-repository.ts';
 import type { WorkerProcess } from './worker-process.ts';
 
@@ -11,7 +13,8 @@ export interface CrashScenario {
   tasks: Readonly<Record<string, object>>;
   /** The record that each of them has to get. */
   expected: Readonly<Record<string, Partial<ResultRecord>>>;
-  env?: Readonly<Record<string, string>>;
+  /** Settings; made from the directory of all sites where they name files. */
+  env?: Readonly<Record<string, string>> | ((directory: string) => Readonly<Record<string, string>>);
   /** What comes before: earlier lives, damage. */
   prepare?: (site: CrashSite) => Promise<void>;
   /** Happens just before a step of the life that is to die. */
@@ -190,6 +193,21 @@ const damagedQuota: CrashScenario = {
   },
 };
 
+/** A task that runs only with its signature. */
+const signed: CrashScenario = {
+  tasks: {},
+  expected: { x: { status: 'success', stdout: 'x\n', signer: 'alice' } },
+  env: (directory) => ({
+    ENABLE_TASK_SIGNING: 'true',
+    TRUSTED_KEYS_FILE: new SigningKeys(join(directory, 'keys')).trusted('trusted', { alice: FOR_TASKS }),
+    GRID_NAME: GRID,
+  }),
+  prepare: async (site) => {
+    const keys = new SigningKeys(join(site.directory, 'keys'));
+    await site.repo.commit(keys.signedTask('x', QUICK.x, 'alice'));
+  },
+};
+
 /** Another node has died with a task. */
 const deadNode: CrashScenario = {
   tasks: LONG,
@@ -297,6 +315,8 @@ export const CRASH_CASES: Readonly<Record<DurableStep, readonly [CrashCase, ...C
   'swap.release': [{ scenario: stray }],
   'swap.give-up': [{ scenario: overtaken }],
   'quota.save': [{ scenario: whole }, { scenario: damagedQuota }],
+  // Made when the worker begins, when the task is started, when its result is accepted.
+  'signed-start.save': [{ scenario: signed }, { scenario: signed, nth: 2 }, { scenario: signed, nth: 3 }],
   'container.create': [{ scenario: whole }, { scenario: waitedInVain }],
   'container.hand-over': [{ scenario: handedOver }],
   'container.start': [{ scenario: whole }, { scenario: whole, nth: 2 }, { scenario: waitedInVain }],

@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { gridIdOf } from '../../src/executor/docker/grid-id.ts';
 import { systemRandomHex } from '../../src/runtime.ts';
-import { gridIdOf } from '../../src/worker.ts';
 import { CRASH_HOOKS, CRASH_VARIABLE, type CrashPlan, crashMarker } from './crash-plan.ts';
 import type { PrivateEngine } from './engine.ts';
 import { git } from './git.ts';
@@ -56,6 +56,11 @@ export class CrashSite {
   static async make(parts: CrashSiteParts): Promise<CrashSite> {
     const path = await parts.server.createRepository(parts.name);
     return new CrashSite(parts, path, await ServerHistory.install(path));
+  }
+
+  /** Of all sites of the test. */
+  get directory(): string {
+    return this.#parts.directory;
   }
 
   get url(): string {

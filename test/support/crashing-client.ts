@@ -29,6 +29,6 @@ if (command === 'init') await layOut(client);
 else if (command === 'cancel') await cancel(client, [taskId(id)]);
 else {
   const content = Buffer.from(JSON.stringify({ task_id: id, script }));
-  await submit(client, [{ taskId: taskId(id), source: 'test', content }]);
+  await submit(client, [{ taskId: taskId(id), source: 'test', content, signature: null }]);
 }
 await opened.close();

@@ -10,9 +10,8 @@ import { type IncomingMessage, request } from 'node:http';
 import { createConnection } from 'node:net';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { busyboxRootTar, findBusybox } from '../../src/executor/docker/busybox-image.ts';
 import { LABEL } from '../../src/executor/docker/labels.ts';
-import { buildTar, type TarEntry } from '../../src/executor/docker/tar.ts';
+import { EngineApi } from './engine-api.ts';
 
 const run = promisify(execFile);
 
@@ -23,14 +22,8 @@ const PROBE_EVERY_MS = 50;
 const STORAGE_DRIVERS = ['overlay2', 'vfs'] as const;
 const CONTAINERD_CONFIG = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n';
 
-export interface EngineAnswer<T = unknown> {
-  status: number;
-  body: T;
-}
-
-export class PrivateEngine {
+export class PrivateEngine extends EngineApi {
   readonly directory: string;
-  readonly socketPath: string;
   readonly #storageDriver: string;
   /** Where images and containers lie. */
   readonly dataRoot: string;
@@ -40,9 +33,9 @@ export class PrivateEngine {
 
   // Made by `start` only.
   private constructor(directory: string, storageDriver: string, dataRoot: string) {
+    super(join(directory, 's'));
     this.directory = directory;
     this.dataRoot = dataRoot;
-    this.socketPath = join(directory, 's');
     this.#storageDriver = storageDriver;
   }
 
@@ -68,10 +61,6 @@ export class PrivateEngine {
       }
     }
     throw new AggregateError(failures, 'no private engine could be started');
-  }
-
-  get host(): string {
-    return `unix://${this.socketPath}`;
   }
 
   /** Ends the daemon and everything that it started, and removes its files. */
@@ -105,56 +94,6 @@ export class PrivateEngine {
     await this.#launch();
   }
 
-  /** One plain request; the body is parsed when it is JSON. */
-  async api<T = unknown>(method: string, path: string, body?: Buffer | object): Promise<EngineAnswer<T>> {
-    const data = body === undefined || Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
-    const contentType = Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json';
-    const { promise, resolve, reject } = Promise.withResolvers<EngineAnswer<T>>();
-    const sent = request(
-      { socketPath: this.socketPath, method, path, agent: false, headers: data ? { 'Content-Type': contentType } : {} },
-      (answer) => {
-        const chunks: Buffer[] = [];
-        answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-        answer.on('error', reject);
-        answer.on('end', () => {
-          const text = Buffer.concat(chunks).toString('utf8');
-          resolve({ status: answer.statusCode ?? 0, body: parseOr(text) as T });
-        });
-      },
-    );
-    sent.on('error', reject);
-    sent.end(data);
-    return await promise;
-  }
-
-  /** Imports a root file system under a name. `changes`: Dockerfile lines. */
-  async importImage(name: string, tar: Buffer, changes: readonly string[] = []): Promise<void> {
-    const [repo = '', tag = 'latest'] = name.split(':');
-    const query = new URLSearchParams({ fromSrc: '-', repo, tag });
-    for (const change of changes) query.append('changes', change);
-    const { status, body } = await this.api('POST', `/images/create?${query.toString()}`, tar);
-    if (status !== 200 || JSON.stringify(body).includes('errorDetail')) {
-      throw new Error(`import of ${name} failed: ${JSON.stringify(body)}`);
-    }
-  }
-
-  /** An image with a shell and its tools, packed from this machine's busybox. */
-  async importBusybox(name = 'busybox:stable', changes: readonly string[] = []): Promise<void> {
-    const { body } = await this.api<{ Arch: string }>('GET', '/version');
-    const busybox = await findBusybox(body.Arch);
-    if (busybox === null) throw new Error('no static busybox on this machine: install busybox-static');
-    await this.importImage(name, busyboxRootTar(busybox), changes);
-  }
-
-  /** An image with one program and no shell: busybox under the name of one of its tools. */
-  async importWithoutShell(name: string, tool: string): Promise<void> {
-    const { body } = await this.api<{ Arch: string }>('GET', '/version');
-    const busybox = await findBusybox(body.Arch);
-    if (busybox === null) throw new Error('no static busybox on this machine: install busybox-static');
-    const entries: TarEntry[] = [{ kind: 'file', path: tool, mode: 0o755, content: busybox.binary }];
-    await this.importImage(name, buildTar(entries));
-  }
-
   /** Resolves when the container of a task has printed the text on standard output. */
   async printed(taskId: string, text: string): Promise<void> {
     const filters = encodeURIComponent(JSON.stringify({ label: [`${LABEL.task}=${taskId}`] }));
@@ -169,14 +108,6 @@ export class PrivateEngine {
       if (seen.includes(text)) return;
     }
     throw new Error(`the container of ${taskId} ended without printing ${text}`);
-  }
-
-  /** Containers that carry one of our labels, in any state. @param gridId of this grid only */
-  async countLeftovers(gridId?: string): Promise<number> {
-    const label = gridId === undefined ? LABEL.grid : `${LABEL.grid}=${gridId}`;
-    const filters = encodeURIComponent(JSON.stringify({ label: [label] }));
-    const { body } = await this.api<unknown[]>('GET', `/containers/json?all=true&filters=${filters}`);
-    return body.length;
   }
 
   /**
@@ -326,14 +257,6 @@ function signalQuietly(pid: number, signal: NodeJS.Signals): void {
     process.kill(pid, signal);
   } catch {
     // gone already
-  }
-}
-
-function parseOr(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
   }
 }
 

@@ -5,10 +5,12 @@
  * Bodies are held in memory, so repositories in tests stay small.
  */
 import { spawn } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { expectNoCanaryIn } from './canary.ts';
 import { git, initBare } from './git.ts';
 import { type Ago, type Answer, answer, type Misbehaviour } from './misbehaviour.ts';
 import { RefPast } from './ref-past.ts';
@@ -150,9 +152,15 @@ export class GitServer {
     return this.#sockets.size;
   }
 
+  /** @throws Error when the canary token of the tests shows in an object of a repository */
   async stop(): Promise<void> {
     await this.down();
-    this.#dispose();
+    try {
+      const names = (await readdir(this.root)).filter((name) => name.endsWith('.git'));
+      for (const name of names) await expectNoCanaryIn(join(this.root, name));
+    } finally {
+      this.#dispose();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -48,11 +48,12 @@ export class MemoryRepository implements Repository {
     return { refs, headBranch: this.remote.headBranch };
   }
 
-  async fetchRefs(patterns: readonly string[]): Promise<void> {
+  async fetchRefs(patterns: readonly string[]): Promise<ReadonlyMap<Oid, string>> {
     this.fetches += 1;
     await Promise.resolve();
     const wanted = [...this.remote.refs.keys()].some((ref) => patterns.some((p) => ref.startsWith(p.replace('*', ''))));
     if (wanted) for (const [oid, object] of this.remote.objects) this.local.set(oid, object);
+    return new Map();
   }
 
   async readObjects(oids: readonly Oid[]): Promise<ReadonlyMap<Oid, GitObject>> {

@@ -34,6 +34,8 @@ export type Misbehaviour =
   | { kind: 'corrupt'; atByte: number }
   /** Lets the repository carry the request out twice, as a proxy does that repeats a POST; the second answer is sent. */
   | { kind: 'twice' }
+  /** Answers by itself: with anything, for any length of time. */
+  | { kind: 'act'; act: (exchange: Exchange) => void }
   /** Answers from the refs as they were. For listings; needs `GitServerOptions.keepPast`. */
   | { kind: 'stale'; ago: Ago };
 
@@ -65,6 +67,9 @@ export async function answer(exchange: Exchange, asked: Misbehaviour | undefined
       return;
     case 'status':
       respond(asked);
+      return;
+    case 'act':
+      asked.act(exchange);
       return;
     case 'delay':
       await waitOrClose(asked.ms, socket);

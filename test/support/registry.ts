@@ -1,5 +1,5 @@
 /**
- * A registry on loopback that serves one-layer images to a real engine, since tests have no other. It counts what it is
+ * A registry on loopback that serves images to a real engine, since tests have no other. It counts what it is
  * asked for, and can hold an answer back until told.
  */
 import { createHash } from 'node:crypto';
@@ -12,7 +12,7 @@ interface Blob {
   bytes: Buffer;
 }
 
-const MANIFEST_TYPE = 'application/vnd.docker.distribution.manifest.v2+json';
+export const MANIFEST_TYPE = 'application/vnd.docker.distribution.manifest.v2+json';
 const CONFIG_TYPE = 'application/vnd.docker.container.image.v1+json';
 const LAYER_TYPE = 'application/vnd.docker.image.rootfs.diff.tar';
 
@@ -58,26 +58,10 @@ export class TestRegistry {
     await once(this.#server, 'close');
   }
 
-  /** Publishes an image. @returns its full name and the digest of its manifest */
-  add(path: string, tag: string, layer: Buffer): { name: string; digest: string } {
-    const config = Buffer.from(
-      JSON.stringify({
-        architecture: 'amd64',
-        os: 'linux',
-        config: { Env: ['PATH=/bin'], Cmd: ['/bin/sh'] },
-        rootfs: { type: 'layers', diff_ids: [digestOf(layer)] },
-      }),
-    );
-    const manifest = Buffer.from(
-      JSON.stringify({
-        schemaVersion: 2,
-        mediaType: MANIFEST_TYPE,
-        config: { mediaType: CONFIG_TYPE, size: config.length, digest: digestOf(config) },
-        layers: [{ mediaType: LAYER_TYPE, size: layer.length, digest: digestOf(layer) }],
-      }),
-    );
-    const digest = digestOf(manifest);
-    for (const blob of [config, layer]) {
+  /** Publishes an image. @param layers the lowest first @returns its full name and the digest of its manifest */
+  add(path: string, tag: string, ...layers: Buffer[]): { name: string; digest: string } {
+    const { config, manifest, digest } = imageOf(layers);
+    for (const blob of [config, ...layers]) {
       this.#content.set(`/v2/${path}/blobs/${digestOf(blob)}`, { type: 'application/octet-stream', bytes: blob });
     }
     for (const reference of [tag, digest]) {
@@ -101,6 +85,28 @@ export class TestRegistry {
   }
 }
 
-function digestOf(bytes: Buffer): string {
+/** An image of uncompressed tars, the lowest first: its parts, and the digest of its manifest. */
+export function imageOf(layers: readonly Buffer[]): { config: Buffer; manifest: Buffer; digest: string } {
+  const config = Buffer.from(
+    JSON.stringify({
+      architecture: 'amd64',
+      os: 'linux',
+      config: { Env: ['PATH=/bin'], Cmd: ['/bin/sh'] },
+      rootfs: { type: 'layers', diff_ids: layers.map(digestOf) },
+      history: layers.map((_, at) => ({ created_by: `layer ${at}` })),
+    }),
+  );
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MANIFEST_TYPE,
+      config: { mediaType: CONFIG_TYPE, size: config.length, digest: digestOf(config) },
+      layers: layers.map((layer) => ({ mediaType: LAYER_TYPE, size: layer.length, digest: digestOf(layer) })),
+    }),
+  );
+  return { config, manifest, digest: digestOf(manifest) };
+}
+
+export function digestOf(bytes: Buffer): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }

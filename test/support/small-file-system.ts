@@ -8,13 +8,13 @@ import { temporaryDirectory } from './temporary-directory.ts';
 
 const run = promisify(execFile);
 
-/** @returns the path of an empty ext4 file system of `megabytes`. */
-export async function smallExt4(megabytes: number): Promise<string> {
+/** @returns the path of an empty ext4 file system of `megabytes`, with as many inodes as usual or so many. */
+export async function smallExt4(megabytes: number, inodes?: number): Promise<string> {
   const directory = await temporaryDirectory();
   const image = join(directory, 'image');
   await writeFile(image, '');
   await truncate(image, megabytes * 1024 ** 2);
-  await run('mkfs.ext4', ['-q', '-F', image]);
+  await run('mkfs.ext4', ['-q', '-F', ...(inodes === undefined ? [] : ['-N', String(inodes)]), image]);
   return mount(directory, ['-o', 'loop', image]);
 }
 

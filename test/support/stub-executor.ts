@@ -11,6 +11,7 @@ import {
   type FoundRun,
   type Job,
   type Readiness,
+  type Reclaimable,
   type Run,
   type RunEnd,
   type RunKey,
@@ -29,9 +30,9 @@ interface StubContainer {
   stop: (reason: StopReason) => void;
 }
 
-/** What an engine does with a call. `hang`: no answer until `release`, then the answer of one that works. */
-type Behaviour = 'work' | 'fail' | 'hang';
-type FaultyCall = 'probe' | 'findRuns' | 'dispose' | 'stop';
+/** What an engine does with a call. `reject`: it is not to be asked for such a thing. `hang`: no answer until `release`, then the answer of one that works. */
+type Behaviour = 'work' | 'fail' | 'hang' | 'reject';
+type FaultyCall = 'probe' | 'start' | 'findRuns' | 'dispose' | 'stop';
 
 /** The engine of one machine: outlives executors. */
 export class StubEngine {
@@ -39,13 +40,19 @@ export class StubEngine {
   /** Asked at each such call. */
   readonly faults: Record<FaultyCall, () => Behaviour> = {
     probe: () => 'work',
+    start: () => 'work',
     findRuns: () => 'work',
     dispose: () => 'work',
     stop: () => 'work',
   };
   #released = Promise.withResolvers<void>();
   readonly starts: { taskId: string; nodeId: string; epoch: number }[] = [];
+  /** Images that cannot be had here, beside those whose names say so. */
+  readonly lacks = new Set<string>();
+  /** Images that were asked for. */
+  readonly asked: string[] = [];
   available = true;
+  missingLimits: EngineInfo['missingLimits'] = [];
   /** What was said last of containers that are made ahead. */
   readiness: Readiness | null = null;
   readonly clock: Clock;
@@ -64,6 +71,7 @@ export class StubEngine {
   async answer(call: FaultyCall): Promise<void> {
     const behaviour = this.available ? this.faults[call]() : 'fail';
     if (behaviour === 'hang') await this.#released.promise;
+    if (behaviour === 'reject') throw new ExecutorError('rejected', 'the stub engine is not asked for that');
     if (behaviour === 'fail') throw new ExecutorError('engine-unavailable', 'the stub engine is away');
   }
 
@@ -136,6 +144,8 @@ export class StubExecutor implements Executor {
       version: '1',
       apiVersion: '1',
       cgroupVersion: '2',
+      weighsCpus: true,
+      missingLimits: this.#engine.missingLimits,
       dataRoot: null,
       cpus: 2,
       memoryBytes: 2 ** 40,
@@ -146,14 +156,17 @@ export class StubExecutor implements Executor {
     // There is nothing to find out.
   }
 
-  async ensureImage(image: string): Promise<{ name: string; digest: null; pullMs: number }> {
+  async ensureImage(image: string): Promise<{ name: string; id: null; digest: null; pullMs: number }> {
     this.#mustAnswer();
-    if (image.startsWith('missing')) throw new ExecutorError('image-unavailable', `no such image: ${image}`);
-    return { name: image, digest: null, pullMs: 0 };
+    this.#engine.asked.push(image);
+    if (image.startsWith('missing') || this.#engine.lacks.has(image))
+      throw new ExecutorError('image-unavailable', `no such image: ${image}`);
+    return { name: image, id: null, digest: null, pullMs: 0 };
   }
 
   async start(job: Job): Promise<Run> {
-    this.#mustAnswer();
+    await this.#engine.answer('start');
+    if (job.network === 'absent') throw new ExecutorError('rejected', 'network: "absent" does not exist on this node');
     return this.#runOf(this.#engine.run(job));
   }
 
@@ -176,6 +189,10 @@ export class StubExecutor implements Executor {
         resume: () => this.#runOf(container),
         discard: () => this.#runOf(container).dispose(),
       }));
+  }
+
+  async reclaimable(): Promise<Reclaimable[]> {
+    return [];
   }
 
   async clean(step: CleanStep): Promise<CleanReport> {

@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { EVENTS, type EventName } from '../../src/observe/events.ts';
+import { CANARY_TOKEN, expectNoCanary } from './canary.ts';
 import { hermeticEnv } from './temp.ts';
 import { until } from './until.ts';
 
@@ -75,6 +76,8 @@ export class WorkerProcess {
       MAX_CPU_PERCENT: '100',
       MAX_MEMORY_PERCENT: '100',
       MAX_DISK_PERCENT: '100',
+      MAX_MEMORY_PRESSURE: '0',
+      ...(options.env?.['GIT_TOKEN_FILE'] === undefined ? { GIT_TOKEN: CANARY_TOKEN } : {}),
       ...options.env,
     });
     const [command = '', ...first] = options.program ?? PROGRAM;
@@ -131,6 +134,8 @@ export class WorkerProcess {
   }
 
   #take(line: string): void {
+    // Thrown past everything that waits: whatever the test is about, it has failed.
+    expectNoCanary(`the output of ${this.name}`, line);
     this.output += `${line}\n`;
     if (!line.startsWith('{')) return;
     try {

@@ -12,6 +12,7 @@ import { WORKER_COMMANDS } from '../../src/cli/worker/commands.ts';
 import { WORKER_PROGRAM } from '../../src/cli/worker-main.ts';
 import { isOptionName, OPTION_NAMES } from '../../src/config/options.ts';
 import { containerSpec } from '../../src/executor/docker/container-spec.ts';
+import { DOCKER_QUIRKS } from '../../src/executor/docker/engine-quirks.ts';
 import { oid } from '../../src/git/oid.ts';
 import { encodeNodeState, encodeTaskState } from '../../src/ledger/state-codec.ts';
 import { EVENTS, type EventName } from '../../src/observe/events.ts';
@@ -48,6 +49,7 @@ describe.each(PAGES.map((page) => [page.path, page] as const))('%s', (path, page
 /** Of Git, Git hosts, Node.js, npm, the system, and our own tests. */
 const FOREIGN_VARIABLES = [
   'ALLOWED_HOST_LIST',
+  'DGRID_ABUSE_SAVE',
   'DGRID_FAULT_SCALE',
   'GIT_AUTHOR_EMAIL',
   'GIT_AUTHOR_NAME',
@@ -73,17 +75,35 @@ function taskVariables(): string[] {
     key: { taskId: taskId('a'), nodeId: nodeId('b'), incarnation: 'c', epoch: 1 },
     attempt: 1,
     image: 'busybox:stable',
-    program: { kind: 'command' as const, argv: ['true'] },
+    program: { kind: 'script' as const, script: 'true' },
     env: {},
+    secrets: [{ name: 's', bytes: Buffer.from('12345678') }],
     cpus: 1,
     memoryBytes: 2 ** 30,
     timeoutMs: 1000,
   };
-  const limits = { cpus: 1, memoryBytes: 2 ** 30, timeoutMs: 1000, pidsLimit: 2, workDirBytes: 2 ** 20 };
+  const limits = {
+    cpus: 1,
+    cpuShares: 512,
+    memoryBytes: 2 ** 30,
+    timeoutMs: 1000,
+    pidsLimit: 2,
+    workDirBytes: 2 ** 20,
+  };
   const spec = containerSpec(
     job,
-    { ...limits, network: 'none', runtime: null },
-    { gridId: 'g', nonce: '00', maxOutputBytes: 1, engineCpus: null, imageVolumes: [] },
+    { ...limits, runtime: null },
+    {
+      gridId: 'g',
+      nonce: '00',
+      maxOutputBytes: 1,
+      engineCpus: null,
+      imageId: 'i',
+      imageDigest: null,
+      imageVolumes: [],
+      networkMode: 'none',
+      quirks: DOCKER_QUIRKS,
+    },
   );
   return spec.Env.map((entry) => entry.slice(0, entry.indexOf('=')));
 }
@@ -105,7 +125,7 @@ interface CommandLine {
 /** `dgrid submit --wait`, wherever on a line it stands. What follows a pipe or a comment sign belongs to others. */
 function commandLines(code: string): CommandLine[] {
   return code.split('\n').flatMap((line) => {
-    const match = /(?:^|[\s/(])(dgrid(?:-worker)?) +([a-z]+)(?![\w./-])([^|;#&]*)/.exec(line);
+    const match = /(?:^|[\s/(])(dgrid(?:-worker)?) +([a-z]+(?:-[a-z]+)*)(?![\w./-])([^|;#&]*)/.exec(line);
     if (!match) return [];
     const [text, program = '', command = '', rest = ''] = match;
     const flags = rest.replace(/'[^']*'|"[^"]*"/g, '').match(/(?<=\s)--[a-z][a-z-]*/g) ?? [];

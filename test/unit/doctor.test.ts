@@ -1,9 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { judgeCapabilities } from '../../src/doctor/capabilities.ts';
+import { checkLimits, judgeSockets } from '../../src/doctor/engine.ts';
+import { checkHours, checkWeight, judgePressure } from '../../src/doctor/governance.ts';
 import { judgeListing, judgeNodes } from '../../src/doctor/repository.ts';
 import { judgeBranch, judgeIndependence, judgeRepeated, judgeSteps } from '../../src/doctor/swaps.ts';
+import type { EngineInfo } from '../../src/executor/executor.ts';
 import type { FetchCapabilities } from '../../src/git/capabilities.ts';
 import { oid, refName } from '../../src/git/oid.ts';
+import { NO_PRESSURE } from '../../src/host/pressure.ts';
+import { systemClock } from '../../src/runtime.ts';
+import { testSettings } from '../support/memory-grid.ts';
 
 const FETCH: FetchCapabilities = { protocol: 2, format: 'sha1', shallow: true, filter: true, agent: 'git/2.39.5' };
 const PUSH = new Set(['report-status', 'report-status-v2', 'delete-refs', 'atomic']);
@@ -35,6 +41,31 @@ describe('what a server offers', () => {
   it('has a remedy wherever it is not well', () => {
     const bad = [...capabilities({ protocol: 1, shallow: false }, null), ...capabilities(null, new Set())];
     for (const { check, outcome, remedy } of bad) if (outcome !== 'ok') expect(remedy, check).not.toBeNull();
+  });
+});
+
+describe('an engine', () => {
+  const engine = {
+    name: 'Engine',
+    version: '1',
+    cgroupVersion: '2',
+    weighsCpus: true,
+    missingLimits: [],
+    dataRoot: null,
+    cpus: 1,
+    memoryBytes: 1,
+  } as const;
+
+  it.each([
+    ['1.41', 'warning'],
+    ['1.42', 'ok'],
+    ['1.100', 'ok'],
+    ['2.0', 'ok'],
+    ['unknown', 'warning'],
+  ] as const)('of API version %s: sockets that lead past the network are a %s', (apiVersion, outcome) => {
+    const result = judgeSockets({ ...engine, apiVersion });
+    expect(result.outcome).toBe(outcome);
+    if (outcome === 'warning') expect(result.remedy).toContain('AF_VSOCK');
   });
 });
 
@@ -91,5 +122,79 @@ describe('swaps', () => {
       finding: expect.stringContaining('shows with the first result'),
     });
     expect(judgeBranch(refused, refName('refs/heads/main')).outcome).toBe('warning');
+  });
+});
+
+describe('what the machine has to keep itself well', () => {
+  const settings = testSettings('/state', 'box', { maxMemoryPressure: 40 });
+  const info: EngineInfo = {
+    name: 'engine',
+    version: '1',
+    apiVersion: '1',
+    cgroupVersion: '2',
+    weighsCpus: true,
+    missingLimits: [],
+    dataRoot: null,
+    cpus: 2,
+    memoryBytes: 1,
+  };
+
+  it('tells pressure, and that a kernel does not count it', () => {
+    expect(judgePressure(NO_PRESSURE, settings)).toMatchObject({
+      outcome: 'ok',
+      finding: expect.stringContaining('not counted'),
+    });
+    expect(judgePressure({ cpu: 90, memory: 5, io: null }, settings)).toMatchObject({
+      outcome: 'ok',
+      finding: 'processors 90.0 % (not looked at), memory 5.0 % (pauses above 40 %), disks not counted',
+    });
+    expect(judgePressure({ cpu: 0, memory: 41, io: 0 }, settings)).toMatchObject({ outcome: 'warning' });
+  });
+
+  it('tells whether weights take effect', () => {
+    expect(checkWeight(settings, info)).toMatchObject({
+      outcome: 'ok',
+      finding: expect.stringMatching(/^512 shares.*cpu\.weight/),
+    });
+    expect(checkWeight(settings, { ...info, cgroupVersion: '1', weighsCpus: null }).finding).toContain('cpu.shares');
+    expect(checkWeight(settings, { ...info, weighsCpus: false })).toMatchObject({ outcome: 'warning' });
+  });
+
+  it('tells the hours, where there are any', () => {
+    const at = (hour: number) => () => ({ day: 2, minute: hour * 60 });
+    expect(checkHours(settings, systemClock)).toBeNull();
+    const hours = { ...settings, activeHours: [{ days: null, from: 22 * 60, until: 6 * 60 }] };
+    expect(checkHours(hours, systemClock, at(23))).toMatchObject({
+      outcome: 'ok',
+      finding: '22:00-06:00: at Tue 23:00 the worker takes tasks',
+    });
+    expect(checkHours(hours, systemClock, at(12))).toMatchObject({ outcome: 'warning' });
+  });
+});
+
+describe('what an engine can limit', () => {
+  const settings = testSettings('/nowhere', 'a');
+  const engine: EngineInfo = {
+    name: 'Engine',
+    version: '1',
+    apiVersion: '1',
+    cgroupVersion: '1',
+    dataRoot: null,
+    cpus: 64,
+    memoryBytes: 2 ** 40,
+    missingLimits: [],
+    weighsCpus: true,
+  };
+  const judged = (missingLimits: EngineInfo['missingLimits'], allowUnlimitedTasks = false) => [
+    ...checkLimits({ ...settings, docker: { ...settings.docker, allowUnlimitedTasks } }, { ...engine, missingLimits }),
+  ];
+
+  it('is everything, or nothing is claimed, unless the operator accepts that', () => {
+    expect(judged([])).toMatchObject([{ check: 'limits', outcome: 'ok' }]);
+    const [refused, ...more] = judged(['memory', 'pids']);
+    expect(more).toEqual([]);
+    expect(refused).toMatchObject({ outcome: 'broken', finding: expect.stringContaining('memory, pids') });
+    expect(refused?.remedy).toContain('ALLOW_UNLIMITED_TASKS=true');
+    expect(judged(['memory'], true)).toMatchObject([{ outcome: 'warning' }]);
   });
 });

@@ -23,6 +23,8 @@ const CALL_SITES: Readonly<Record<DurableStep, readonly [string, ...string[]]>> 
   'machine-id.save': ['host/machine-id.ts'],
   'quota.set-aside': ['host/quota.ts'],
   'quota.save': ['host/quota.ts'],
+  // Appended, and written anew.
+  'signed-start.save': ['host/nonce-memory.ts', 'host/nonce-memory.ts'],
   'clone.clear': ['git/local-clone.ts'],
   'clone.mark': ['git/local-clone.ts'],
   'clone.init': ['git/local-clone.ts'],
@@ -90,6 +92,8 @@ const DURABLE_CALLS: Readonly<Record<string, Calls>> = {
     'git gc': 1,
   },
   'host/machine-id.ts': { writeStateFile: 1 },
+  // The second `open` is its own.
+  'host/nonce-memory.ts': { appendFile: 1, open: 2, writeStateFile: 1 },
   'host/quota.ts': { copyFile: 1, writeStateFile: 1 },
   // The one door to files that must be whole: its callers name the step.
   'host/state-file.ts': { open: 2, rename: 1 },
@@ -103,11 +107,25 @@ const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = 
     calls: { mkdir: 1, rm: 1, writeFile: 1 },
     why: 'the kernel drops the lock with the process; who held it is for a message only',
   },
-  'executor/docker/images.ts': { calls: { POST: 2 }, why: "images are the engine's cache: pulled or built again" },
+  'host/own-files.ts': { calls: { rm: 1 }, why: 'what a death left: found again by the next who is short of room' },
+  'executor/docker/images.ts': { calls: { POST: 1 }, why: "images are the engine's cache: built again" },
+  'executor/docker/pull.ts': { calls: { POST: 1 }, why: "images are the engine's cache: pulled again" },
+  'executor/docker/registry-credentials.ts': { calls: { open: 1 }, why: 'reads' },
   'executor/docker/clean.ts': { calls: { POST: 1, DELETE: 1 }, why: 'images and build cache that can be had again' },
   'executor/docker/owned-images.ts': {
     calls: { mkdir: 1, rename: 1, writeFile: 1 },
     why: 'an image that is forgotten stays on the disk, which is the harmless mistake',
+  },
+  'secrets/store.ts': { calls: { open: 1 }, why: 'reads' },
+  'secrets/store-check.ts': { calls: { openSync: 1 }, why: 'reads' },
+  'executor/docker/filter/admit.ts': {
+    calls: { POST: 6, DELETE: 2 },
+    why: 'calls of the worker, which names the steps; the filter passes them on and makes none of its own accord',
+  },
+  'executor/docker/filter/calls.ts': { calls: { POST: 4, DELETE: 1 }, why: 'a table of those calls' },
+  'executor/docker/filter/listen.ts': {
+    calls: { chmod: 1, unlink: 1 },
+    why: 'a socket, which is made anew with every start',
   },
   'doctor/machine.ts': { calls: { mkdir: 1, rm: 1, writeStateFile: 1 }, why: 'a probe that nobody reads' },
   'doctor/probe-refs.ts': { calls: { swapRefs: 2 }, why: 'refs of its own, which the next doctor removes' },
@@ -118,6 +136,11 @@ const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = 
     why: 'a person makes a repository, and does so again when it was cut short',
   },
   'client/cache-slot.ts': { calls: { mkdir: 1, mkdtemp: 1, rm: 1 }, why: 'a cache' },
+  'client/key-store.ts': {
+    calls: { rename: 1, writeFile: 1 },
+    why: 'a person changes a file of keys, and does so again when it was cut short',
+  },
+  'signing/ssh-keygen.ts': { calls: { mkdtemp: 1, rm: 1, writeFile: 1 }, why: 'a signature while it is checked' },
   'cli/client/read-sources.ts': { calls: { open: 1 }, why: 'reads' },
   'cli/client/demo.ts': { calls: { mkdtemp: 1, rm: 1 }, why: 'a demonstration in a temporary directory' },
   'cli/client/demo-worker.ts': { calls: { open: 1 }, why: 'the log of a demonstration' },
@@ -134,16 +157,22 @@ const OTHER_DOORS: Readonly<Record<string, readonly string[]>> = {
   'node:child_process': [
     'cli/client/demo-worker.ts',
     'executor/docker/busybox-image.ts',
+    // Asks a program of the operator's, and keeps nothing.
+    'executor/docker/credential-helper.ts',
     'executor/docker/ssh-agent.ts',
+    'signing/ssh-keygen.ts',
   ],
   'node:sqlite': ['host/kernel-lock.ts'],
   'node:http': [
-    'executor/docker/engine.ts',
+    'executor/docker/engine-transport.ts',
+    'executor/docker/filter/answer.ts',
+    'executor/docker/filter/proxy.ts',
+    'executor/docker/filter/relay.ts',
     'executor/docker/ssh-agent.ts',
     'git/http/connection.ts',
     'observe/http/server.ts',
   ],
-  'node:https': ['executor/docker/engine.ts', 'git/http/connection.ts'],
+  'node:https': ['executor/docker/engine-transport.ts', 'executor/docker/filter/relay.ts', 'git/http/connection.ts'],
 };
 
 function importsOf(source: string, module: string): string[] {

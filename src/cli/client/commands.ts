@@ -2,6 +2,7 @@ import type { AddCommand } from '../program.ts';
 import { addCancelCommand } from './cancel.ts';
 import { addDemoCommand } from './demo.ts';
 import { addInitCommand } from './init.ts';
+import { addKeysCommand } from './keys.ts';
 import { addLogsCommand } from './logs.ts';
 import { addShowCommand } from './show.ts';
 import { addStatusCommand } from './status.ts';
@@ -17,5 +18,6 @@ export const CLIENT_COMMANDS: readonly AddCommand[] = [
   addLogsCommand,
   addWaitCommand,
   addCancelCommand,
+  addKeysCommand,
   addDemoCommand,
 ];

@@ -69,6 +69,7 @@ export function demoTasks(): DemoTask[] {
     taskId: taskId(task.task_id),
     content: Buffer.from(`${JSON.stringify(task, null, 2)}\n`),
     source: 'demo',
+    signature: null,
     shows,
     expected,
   }));

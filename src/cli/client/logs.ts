@@ -17,7 +17,8 @@ export function addLogsCommand(program: Command, cli: Cli): void {
     description:
       'Prints the output of a task that has its result, byte by byte: its standard output to standard output, its\n' +
       'standard error to standard error. Output is published together with the result, so there is none before; with\n' +
-      '--follow the command waits until the task ends, and then prints everything.',
+      '--follow the command waits until the task ends, and then prints everything. On a terminal control characters are\n' +
+      'spelled out (^[ and so on), so that a task does nothing to it; through a pipe, as "| cat", every byte is as it was.',
     examples: ['dgrid logs build-42', 'dgrid logs build-42 --follow', 'dgrid logs build-42 2>/dev/null | tail'],
     settings: 'client',
   });

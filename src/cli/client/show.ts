@@ -3,12 +3,17 @@ import type { Command } from 'commander';
 import type { GridClient } from '../../client/grid-client.ts';
 import { type FoundResult, readResults } from '../../client/results.ts';
 import { standingOf, type TaskStanding } from '../../client/task-standing.ts';
+import { type ResultVerdict, verifyResult } from '../../client/verify-result.ts';
+import type { ClientSettings } from '../../config/settings.ts';
 import type { Oid } from '../../git/oid.ts';
 import type { GridView } from '../../ledger/grid-view.ts';
+import { SshKeygenError } from '../../signing/ssh-keygen.ts';
 import type { TaskId } from '../../task/id.ts';
 import type { ResultRecord } from '../../task/result.ts';
 import { LONGEST_TIMEOUT_SECONDS, type ParsedTask, parseTaskFile } from '../../task/spec.ts';
 import { printable } from '../display-width.ts';
+import { EXIT } from '../exit-code.ts';
+import { Failure } from '../failure.ts';
 import { duration } from '../figures.ts';
 import type { Output } from '../output.ts';
 import { type Cli, defineCommand, outputOf } from '../program.ts';
@@ -25,22 +30,55 @@ export function addShowCommand(program: Command, cli: Cli): void {
     description:
       'Shows where a task stands, its result with all timings when it has one, and the beginning of its output.\n' +
       '"dgrid logs" prints the whole output.',
-    examples: ['dgrid show build-42', 'dgrid show build-42 --json'],
+    examples: ['dgrid show build-42', 'dgrid show build-42 --json', 'dgrid show build-42 --verify'],
     settings: 'client',
   });
+  command.option('--verify', 'check the signature of its result by TRUSTED_KEYS_FILE; exit with 1 when it is not good');
   command.action(async (given: string) => {
     const output = outputOf(command, cli);
     const [id] = taskIds([given]) as [TaskId];
-    await withClient(command, cli, output, async (client, { maxTaskBytes }) => {
+    await withClient(command, cli, output, async (client, settings) => {
+      const { maxTaskBytes } = settings;
       const view = await client.refresh();
       refuseUnknown(client, view, [id]);
       const standing = standingOf(view, id);
       const result = (await readResults(client, view, [id])).get(id) ?? null;
       const task = result ? null : await readTask(client, view, id, standing, maxTaskBytes);
-      output.document(documentOf(id, view, standing, result, task));
-      print(output, id, view, standing, result, task);
+      const verdict = command.opts()['verify'] === true ? await verify(client, view, result, settings) : null;
+      if (verdict?.ok === false) cli.setExitCode(EXIT.failed);
+      const signature =
+        verdict && (verdict.ok ? { good: true, signer: verdict.signer } : { good: false, problem: verdict.problem });
+      output.document({ ...documentOf(id, view, standing, result, task), ...(signature ? { signature } : {}) });
+      printTask(output, id, view, standing, result, task);
+      if (!verdict) return;
+      const said = verdict.ok ? `signature good, by ${verdict.signer}` : `signature NOT good: ${verdict.problem}`;
+      output.line();
+      output.line(printable(said));
     });
   });
+}
+
+/** @throws Failure when there is nothing to verify, or nothing to verify it by. */
+async function verify(
+  client: GridClient,
+  view: GridView,
+  result: FoundResult | null,
+  { trustedKeysFile, revokedKeysFile }: ClientSettings,
+): Promise<ResultVerdict> {
+  if (trustedKeysFile === null) {
+    throw new Failure(
+      'usage',
+      '--verify needs the keys of the nodes: name their file as TRUSTED_KEYS_FILE ("dgrid keys trust" makes one)',
+    );
+  }
+  if (result === null) throw new Failure('failed', 'the task has no result yet: there is nothing to verify');
+  if (!result.ok) return { ok: false, problem: result.problem };
+  try {
+    return await verifyResult(client, view, result, { trustedKeysFile, revokedKeysFile });
+  } catch (error) {
+    if (error instanceof SshKeygenError) throw new Failure('failed', error.message, { cause: error.cause });
+    throw error;
+  }
 }
 
 /** The task file of a task without a result; null when it is not there or not readable. */
@@ -54,12 +92,16 @@ async function readTask(
   const blob: Oid | undefined =
     view.queue.files.get(id)?.blob ?? ('state' in standing ? standing.state.specBlob : undefined);
   if (!blob) return null;
-  const object = (await client.repository.readObjects([blob], client.signal)).get(blob);
-  if (object?.type !== 'blob') return null;
-  return parseTaskFile(object.content, id, { maxTaskBytes, maxTimeoutSeconds: LONGEST_TIMEOUT_SECONDS });
+  const found = (await client.repository.readBlobs([blob], maxTaskBytes, client.signal)).get(blob);
+  if (!found) return null;
+  if (found.kind === 'too-large') {
+    const problem = `the file has ${found.bytes} bytes; at most ${maxTaskBytes} are allowed (MAX_TASK_BYTES)`;
+    return { ok: false, problems: [problem], raw: null };
+  }
+  return parseTaskFile(found.content, id, { maxTaskBytes, maxTimeoutSeconds: LONGEST_TIMEOUT_SECONDS });
 }
 
-function documentOf(
+export function documentOf(
   id: TaskId,
   view: GridView,
   standing: TaskStanding,
@@ -89,7 +131,7 @@ function documentOf(
   };
 }
 
-function print(
+export function printTask(
   output: Output,
   id: TaskId,
   view: GridView,
@@ -182,6 +224,7 @@ function recordFacts(record: ResultRecord): [string, string | null][] {
     ['usage', [...cpu, ...memory].join(', ') || null],
     ['image', record.image === null ? null : [record.image.name, record.image.digest].filter(Boolean).join(' ')],
     ['task file', record.spec_blob],
+    ['signed by', record.signer ?? null],
   ];
 }
 

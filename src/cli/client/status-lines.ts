@@ -1,5 +1,11 @@
 /** The state of the grid for people. */
-import { byPriority, type GridSummary, type InWork, type NodeSummary } from '../../client/grid-summary.ts';
+import {
+  byPriority,
+  type GridSummary,
+  type InWork,
+  type NodeSummary,
+  type Refusal,
+} from '../../client/grid-summary.ts';
 import type { Sightings } from '../../client/sightings.ts';
 import { printable } from '../display-width.ts';
 import { counted, duration } from '../figures.ts';
@@ -8,6 +14,7 @@ import type { Cell } from '../table.ts';
 
 const MAX_SHOWN_TASKS = 20;
 const MAX_SHOWN_PROBLEMS = 20;
+const MAX_SHOWN_REFUSALS = 20;
 const SHOWN_COMMIT_DIGITS = 10;
 
 /** What only a client knows that keeps watching. */
@@ -33,6 +40,7 @@ export function statusLines(
     ...factLines(output, repository, summary, watched),
     ...taskLines(output, summary),
     ...nodeLines(output, summary.nodes, watched),
+    ...refusalLines(output, summary.nodes),
     ...problemLines(output, summary),
   ];
 }
@@ -118,6 +126,23 @@ function nodeLines(output: Output, nodes: readonly NodeSummary[], watched: Watch
     signOfLife(node, watched),
   ]);
   return ['', ...output.tableLines(columns, rows)];
+}
+
+/** With figures, as of each node's last sign of life. */
+function refusalLines(output: Output, nodes: readonly NodeSummary[]): string[] {
+  const lines = nodes
+    .filter(({ state }) => state === 'alive')
+    .flatMap(({ node_id: node, paused, refuses }) => [
+      ...paused.map((why) => lineOf(output, node, 'paused by', why)),
+      ...refuses.map((why) => lineOf(output, node, 'leaves alone, for', why)),
+    ]);
+  if (lines.length === 0) return [];
+  const more = lines.length - MAX_SHOWN_REFUSALS;
+  return ['', ...lines.slice(0, MAX_SHOWN_REFUSALS), ...(more > 0 ? [`… and ${more} more`] : [])];
+}
+
+function lineOf(output: Output, node: string, what: string, { reason, text }: Refusal): string {
+  return `${printable(node)} ${what} ${output.style('yellow', printable(reason))}: ${printable(text)}`;
 }
 
 function signOfLife(node: NodeSummary, watched: Watched | null): string {

@@ -1,10 +1,12 @@
 /** `dgrid submit`: checks tasks and queues them, all in one commit. */
 import type { Command } from 'commander';
 import { generateTaskId } from '../../client/generated-id.ts';
+import { type SigningWish, signTasks, TooLongToSignError } from '../../client/sign-tasks.ts';
 import { type Conflict, type SubmitOutcome, submit, UnclearSubmitError } from '../../client/submit.ts';
 import { bounded, type NewTask, readTasks, type TaskOverrides } from '../../client/task-input.ts';
 import type { ClientSettings } from '../../config/settings.ts';
 import { systemRandomHex } from '../../runtime.ts';
+import { SshKeygenError } from '../../signing/ssh-keygen.ts';
 import { Failure } from '../failure.ts';
 import { counted } from '../figures.ts';
 import type { Output } from '../output.ts';
@@ -15,6 +17,9 @@ import { waitFor } from './wait-for.ts';
 import { withClient } from './with-client.ts';
 
 const SHOWN_IDS = 10;
+const DAY_MS = 86_400_000;
+const DEFAULT_EXPIRY_DAYS = 7;
+const MAX_EXPIRY_DAYS = 3_650;
 /** A host whose copies lag behind may not show for a moment what it has just taken. */
 const UNKNOWN_AFTER_LOOKS = 10;
 
@@ -25,6 +30,9 @@ interface Flags {
   timeout?: string;
   priority?: string;
   wait?: boolean;
+  sign?: string;
+  expires?: string;
+  notBefore?: string;
 }
 
 export function addSubmitCommand(program: Command, cli: Cli): void {
@@ -39,6 +47,7 @@ export function addSubmitCommand(program: Command, cli: Cli): void {
       "dgrid submit --script 'echo hello' --wait",
       'dgrid submit build.json test.json --priority high',
       'generate-tasks | dgrid submit -',
+      'dgrid submit build.json --sign ~/.ssh/dgrid_tasks',
     ],
     settings: 'client',
   });
@@ -48,12 +57,18 @@ export function addSubmitCommand(program: Command, cli: Cli): void {
     .option('--image <name>', 'run in this container image')
     .option('--timeout <seconds>', 'stop the task after so many seconds')
     .option('--priority <level>', 'critical, high, medium or low')
+    .option('--sign <key>', 'sign with this SSH private key, or with the agent that holds the key of this .pub file')
+    .option('--expires <days>', `a signature may start its task for so many days; default ${DEFAULT_EXPIRY_DAYS}`)
+    .option('--not-before <instant>', 'a signature is good from this instant on, such as 2030-01-31T12:00:00Z')
     .option('--wait', 'wait for the results; exit with 3 when a task failed');
   command.action(async (files: string[]) => {
     const output = outputOf(command, cli);
     const flags: Flags = command.opts();
     // Wrong settings are told before anything is read.
-    const tasks = await collect(files, flags, clientSettings(command, cli), cli);
+    const settings = clientSettings(command, cli);
+    const wish = signingWish(flags, settings, cli);
+    const collected = await collect(files, flags, settings, cli);
+    const tasks = wish === null ? collected : await signed(collected, wish);
     await withClient(command, cli, output, async (client) => {
       const outcome = await submit(client, tasks).catch((error: unknown) => {
         throw error instanceof UnclearSubmitError ? unclear(error, tasks, flags) : error;
@@ -70,6 +85,38 @@ export function addSubmitCommand(program: Command, cli: Cli): void {
       output.document(results ? { ...document, tasks: results } : document);
     });
   });
+}
+
+/** null: nothing is to be signed. @throws Failure (usage) */
+function signingWish(
+  { sign, expires, notBefore }: Flags,
+  { grid, maxTaskBytes }: ClientSettings,
+  cli: Cli,
+): SigningWish | null {
+  if (sign === undefined) {
+    const idle = expires !== undefined ? '--expires' : notBefore !== undefined ? '--not-before' : null;
+    if (idle !== null) throw new Failure('usage', `${idle} says for how long a signature is good: it needs --sign`);
+    return null;
+  }
+  const days = expires === undefined ? DEFAULT_EXPIRY_DAYS : Number(expires);
+  if (!(days > 0 && days <= MAX_EXPIRY_DAYS)) {
+    throw new Failure('usage', `--expires must be a number of days above 0, at most ${MAX_EXPIRY_DAYS}`);
+  }
+  const notBeforeMs = notBefore === undefined ? null : Date.parse(notBefore);
+  if (Number.isNaN(notBeforeMs))
+    throw new Failure('usage', '--not-before must be an instant, such as 2030-01-31T12:00:00Z');
+  const expiresAtMs = Math.max(cli.clock.wallMs(), notBeforeMs ?? 0) + days * DAY_MS;
+  return { keyFile: sign, grid, maxTaskBytes, expiresAtMs, notBeforeMs, randomHex: systemRandomHex };
+}
+
+async function signed(tasks: readonly NewTask[], wish: SigningWish): Promise<NewTask[]> {
+  try {
+    return await signTasks(tasks, wish);
+  } catch (error) {
+    if (error instanceof SshKeygenError || error instanceof TooLongToSignError)
+      throw new Failure('failed', `nothing was queued: ${error.message}`, { cause: error.cause });
+    throw error;
+  }
 }
 
 /** @throws Failure (usage) that names every problem of every task. */

@@ -60,6 +60,7 @@ export function addStartCommand(program: Command, cli: Cli): void {
         version,
         clock: cli.clock,
         emit,
+        learnSecret: (secret) => log.addSecret(secret),
         operatorEnv: cli.env,
         signal: stopRequested.signal,
       });

@@ -30,55 +30,81 @@ export interface CleanContext {
   nodeId: NodeId;
   /** True while a container by this name or for this run may still be needed. */
   isInUse(containerName: string, key: RunKey): boolean;
+  /** Removes what waits for a task. @returns how many that were. */
+  emptyPool(): Promise<number>;
   emit: Emit;
 }
 
 /** @throws ExecutorError */
 export async function clean(step: CleanStep, context: CleanContext, signal?: AbortSignal): Promise<CleanReport> {
-  return { step: step.kind, removed: await STEPS[step.kind](context, signal) };
+  return { step: step.kind, removed: await carryOut(step, context, signal) };
 }
 
-type StepAction = (context: CleanContext, signal?: AbortSignal) => Promise<string[]>;
-const STEPS: Readonly<Record<CleanStep['kind'], StepAction>> = {
-  'own-containers': removeContainers,
-  'own-images': removeImages,
-  'dangling-images': removeDangling,
-  'build-cache': pruneBuildCache,
-};
+async function carryOut(step: CleanStep, context: CleanContext, signal?: AbortSignal): Promise<string[]> {
+  switch (step.kind) {
+    case 'own-containers':
+      return await removeContainers(context, signal);
+    case 'waiting-containers':
+      return Array.from({ length: await context.emptyPool() }, () => 'a container that waited for a task');
+    case 'own-image':
+      return await removeOwnImage(step.image, context, signal);
+    case 'dangling-images':
+      return await removeDangling(context, signal);
+    case 'build-cache':
+      return await pruneBuildCache(context, signal);
+  }
+}
 
-async function removeContainers(context: CleanContext, signal?: AbortSignal): Promise<string[]> {
-  const { containers, handOvers, gridId, nodeId, emit } = context;
-  const removed: string[] = [];
+interface EndedContainer {
+  id: string;
+  name: string;
+  key: RunKey;
+}
+
+/** Of this node and grid, and needed by nobody. @throws ExecutorError */
+export async function endedContainers(
+  context: Pick<CleanContext, 'containers' | 'handOvers' | 'gridId' | 'nodeId' | 'isInUse'>,
+  signal?: AbortSignal,
+): Promise<EndedContainer[]> {
+  const { containers, handOvers, gridId, nodeId } = context;
+  const ended: EndedContainer[] = [];
   const listed = await containers.list([`${LABEL.grid}=${gridId}`, `${LABEL.node}=${nodeId}`], signal);
   for (const { id, names, labels, status } of listed) {
-    signal?.throwIfAborted();
     const read = (await handOvers.identify(id, labels))?.labels;
     if (read === undefined || read.gridId !== gridId || read.key.nodeId !== nodeId) continue;
     if (status === 'running' || context.isInUse(names[0] ?? id, read.key)) continue;
-    await containers.remove(id);
-    removed.push(names[0] ?? id);
-    emit('container.leftover', { container: names[0] ?? id, task_id: read.key.taskId, epoch: read.key.epoch });
+    ended.push({ id, name: names[0] ?? id, key: read.key });
+  }
+  return ended;
+}
+
+async function removeContainers(context: CleanContext, signal?: AbortSignal): Promise<string[]> {
+  const removed: string[] = [];
+  for (const { id, key, name } of await endedContainers(context, signal)) {
+    signal?.throwIfAborted();
+    // Taken up again since it was listed.
+    if (context.isInUse(name, key)) continue;
+    await context.containers.remove(id);
+    removed.push(name);
+    context.emit('container.leftover', { container: name, task_id: key.taskId, epoch: key.epoch });
   }
   return removed;
 }
 
-async function removeImages(context: CleanContext, signal?: AbortSignal): Promise<string[]> {
+async function removeOwnImage(name: string, context: CleanContext, signal?: AbortSignal): Promise<string[]> {
   const { images, owned } = context;
-  const removed: string[] = [];
-  for (const { name, id } of await owned.list()) {
-    signal?.throwIfAborted();
-    const unusedMs = images.unusedMs(name);
-    if (unusedMs !== null && unusedMs < IMAGE_REST_MS) continue;
-    const found = await images.inspect(name, signal);
-    if (found === null || found.id !== id) {
-      await owned.forget(name); // removed, or replaced, by somebody else
-      continue;
-    }
-    if (!(await removeImage(context.engine, name, signal))) continue;
-    await owned.forget(name);
-    removed.push(name);
+  const known = (await owned.list()).find((image) => image.name === name);
+  const unusedMs = images.unusedMs(name);
+  // Asked for since it was proposed.
+  if (known === undefined || (unusedMs !== null && unusedMs < IMAGE_REST_MS)) return [];
+  const found = await images.inspect(name, signal);
+  if (found === null || found.id !== known.id) {
+    await owned.forget(name); // removed, or replaced, by somebody else
+    return [];
   }
-  return removed;
+  if (!(await removeImage(context.engine, name, signal))) return [];
+  await owned.forget(name);
+  return [name];
 }
 
 async function removeDangling(context: CleanContext, signal?: AbortSignal): Promise<string[]> {

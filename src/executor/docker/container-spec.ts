@@ -6,9 +6,11 @@
 import type { DockerSettings } from '../../config/settings.ts';
 import type { NodeId } from '../../task/id.ts';
 import { ExecutorError, type Job } from '../executor.ts';
-import { bootstrapArgv, WORK_DIR } from './bootstrap.ts';
+import { bootstrapArgv, SECRETS_DIR, WORK_DIR } from './bootstrap.ts';
+import type { EngineQuirks } from './engine-quirks.ts';
 import { fullImageName } from './image-name.ts';
 import { writeLabels, writeWarmLabels } from './labels.ts';
+import { NO_NETWORK } from './network-list.ts';
 
 /** `nobody` in nearly every image, and no one at all in the others. */
 const TASK_USER = 65534;
@@ -24,9 +26,12 @@ const LOG_BYTES_PER_OUTPUT_BYTE = 8;
 const MIN_LOG_FILE_BYTES = 4 * MIB;
 const LOG_FILES = 2;
 const MAX_IMAGE_VOLUMES = 16;
+/** For what one task's secrets may come to at most, each in whole pages. */
+const SECRETS_DIR_BYTES = 256 * 1024;
 /** The kernel's bounds on what a program can be started with: each string, and (on the safe side) all together. */
 const MAX_STRING_BYTES = 128 * 1024 - 1;
 const MAX_STRINGS_BYTES = MIB;
+const NETWORK_ID = /^[0-9a-f]{12,64}$/;
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export interface SpecContext {
@@ -35,13 +40,20 @@ export interface SpecContext {
   maxOutputBytes: number;
   /** CPUs of the engine's machine; null when it did not say. It refuses limits above that. */
   engineCpus: number | null;
+  /** The image itself: a name could be moved to another one by the time that the container is made. */
+  imageId: string;
+  /** For the record, also when another life of the worker makes it. */
+  imageDigest: string | null;
   /** Directories that the image declares as volumes: writable places on the disk unless something is mounted there. */
   imageVolumes: readonly string[];
+  /** What the engine is told of the network: `none`, or that of a network which is allowed and there. */
+  networkMode: string;
+  quirks: EngineQuirks;
 }
 
 type SpecSettings = Pick<
   DockerSettings,
-  'cpus' | 'memoryBytes' | 'timeoutMs' | 'pidsLimit' | 'network' | 'runtime' | 'workDirBytes'
+  'cpus' | 'cpuShares' | 'memoryBytes' | 'timeoutMs' | 'pidsLimit' | 'runtime' | 'workDirBytes'
 >;
 
 /** The body of the engine's create request: exactly these fields. */
@@ -72,6 +84,7 @@ export interface ContainerSpec {
     Memory: number;
     MemorySwap: number;
     NanoCpus: number;
+    CpuShares: number;
     OomScoreAdj: number;
     Init: true;
     Ulimits: { Name: string; Soft: number; Hard: number }[];
@@ -84,19 +97,20 @@ export interface ContainerSpec {
 
 /** @throws ExecutorError of kind `rejected` when the job asks for what it may not have, or can't be expressed. */
 export function containerSpec(job: Job, settings: SpecSettings, context: SpecContext): ContainerSpec {
-  const image = fullImageName(job.image);
-  if (image === null) throw rejected(`not an image name: ${JSON.stringify(job.image)}`);
+  if (fullImageName(job.image) === null) throw rejected(`not an image name: ${JSON.stringify(job.image)}`);
   checkLimits(job, settings);
-  if (isHostOrForeignNetwork(settings.network)) {
-    throw rejected(`tasks can't be given the network ${JSON.stringify(settings.network)}: it belongs to others`);
+  if (isHostOrForeignNetwork(context.networkMode)) {
+    throw rejected(`tasks can't be given the network ${JSON.stringify(context.networkMode)}: it belongs to others`);
   }
   const isScript = job.program.kind === 'script';
+  // They come with the script, over standard input. There is no way that leaves no trace for a program alone.
+  if (!isScript && job.secrets?.length) throw rejected('secrets can be handed to a script only, not to a command');
   const entrypoint = job.program.kind === 'script' ? bootstrapArgv(context.nonce) : argv(job.program.argv);
   const env = entries({ ...BASE_ENV, ...taskEnv(job) });
   checkSizes([...entrypoint, ...env]);
   const workDirBytes = Math.min(settings.workDirBytes, Math.floor(job.memoryBytes / 2));
   return {
-    Image: image,
+    Image: context.imageId,
     User: `${TASK_USER}:${TASK_USER}`,
     // As the entry point, so that the image's own can't come in front of it.
     Entrypoint: entrypoint,
@@ -111,6 +125,7 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
       attempt: job.attempt,
       program: job.program.kind,
       nonce: context.nonce,
+      image: { name: job.image, digest: context.imageDigest },
     }),
     AttachStdin: isScript,
     OpenStdin: isScript,
@@ -120,11 +135,15 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
     AttachStderr: true,
     Tty: false,
     HostConfig: {
-      NetworkMode: settings.network,
+      NetworkMode: context.networkMode,
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges'],
       ReadonlyRootfs: true,
-      Tmpfs: tmpfs(workDirBytes, context.imageVolumes),
+      Tmpfs: {
+        ...tmpfs(workDirBytes, context),
+        // Always, so that containers which wait for a script fit any.
+        ...(isScript ? { [SECRETS_DIR]: secretsMount(context) } : {}),
+      },
       IpcMode: 'private',
       CgroupnsMode: 'private',
       ShmSize: Math.min(SHM_BYTES, workDirBytes),
@@ -133,6 +152,9 @@ export function containerSpec(job: Job, settings: SpecSettings, context: SpecCon
       // The same figure: memory and swap together, so no swap at all.
       MemorySwap: job.memoryBytes,
       NanoCpus: Math.round(Math.min(job.cpus, context.engineCpus ?? job.cpus) * 1e9),
+      // The engine turns it into a weight where the kernel has those instead (cgroup v2). Nothing of the kind for disks: a
+      // task's files lie in memory, and weights there need a scheduler that few disks have.
+      CpuShares: settings.cpuShares,
       OomScoreAdj: OOM_SCORE_ADJUSTMENT,
       Init: true,
       Ulimits: [
@@ -190,8 +212,9 @@ function checkLimits(job: Job, settings: SpecSettings): void {
   if (job.timeoutMs > settings.timeoutMs) throw tooMuch('time limit in ms', job.timeoutMs, settings.timeoutMs);
 }
 
-function isHostOrForeignNetwork(network: string): boolean {
-  return network === 'host' || network === '' || network.startsWith('container:') || network.startsWith('ns:');
+/** The last look, whatever was checked before: `host`, `container:…`, `ns:…` and what an engine makes of a default. */
+function isHostOrForeignNetwork(mode: string): boolean {
+  return mode !== NO_NETWORK && mode !== 'bridge' && !NETWORK_ID.test(mode);
 }
 
 function argv(given: readonly string[]): string[] {
@@ -219,6 +242,7 @@ export function taskEnv(job: Job): Record<string, string> {
     ['DGRID_TASK_ID', job.key.taskId],
     ['DGRID_ATTEMPT', String(job.attempt)],
     ['DGRID_NODE_ID', job.key.nodeId],
+    ...(job.secrets?.length ? [['DGRID_SECRETS_DIR', SECRETS_DIR]] : []),
   ]);
 }
 
@@ -236,16 +260,29 @@ function checkSizes(strings: readonly string[]): void {
   }
 }
 
-function tmpfs(sizeBytes: number, imageVolumes: readonly string[]): Record<string, string> {
+const TMPFS_OWNER: Readonly<Record<EngineQuirks['tmpfs'], string>> = {
+  owned: `mode=0700,uid=${TASK_USER},gid=${TASK_USER}`,
+  open: 'mode=1777,notmpcopyup',
+};
+
+/** In the place of one that the engine would put there by itself. */
+const CLOSED_TMPFS = 'rw,noexec,nosuid,nodev,size=65536,mode=0755,notmpcopyup';
+
+function tmpfs(sizeBytes: number, { imageVolumes, quirks }: SpecContext): Record<string, string> {
   // Programs may be run from there: `noexec` stops no script, and breaks whatever compiles itself.
-  const options = `rw,exec,nosuid,nodev,size=${sizeBytes},mode=0700,uid=${TASK_USER},gid=${TASK_USER}`;
+  const options = `rw,exec,nosuid,nodev,size=${sizeBytes},${TMPFS_OWNER[quirks.tmpfs]}`;
   if (imageVolumes.length > MAX_IMAGE_VOLUMES) {
     throw rejected(`the image declares ${imageVolumes.length} volumes, at most ${MAX_IMAGE_VOLUMES} can be covered`);
   }
   const mounts: Record<string, string> = {};
+  for (const place of quirks.writablePlaces) mounts[place] = CLOSED_TMPFS;
   for (const volume of imageVolumes) mounts[volume] = options;
   mounts[WORK_DIR] = options;
   return mounts;
+}
+
+function secretsMount({ quirks }: SpecContext): string {
+  return `rw,noexec,nosuid,nodev,size=${SECRETS_DIR_BYTES},${TMPFS_OWNER[quirks.tmpfs]}`;
 }
 
 function logLimits(maxOutputBytes: number): Record<string, string> {

@@ -7,6 +7,8 @@
 import type { DockerSettings } from '../../config/settings.ts';
 import type { Emit } from '../../observe/events.ts';
 import type { Clock, RandomHex } from '../../runtime.ts';
+import { essence } from '../../secrets/secret.ts';
+import { MaskTable } from '../../secrets/stream-mask.ts';
 import { type NodeId, taskId } from '../../task/id.ts';
 import {
   type CleanReport,
@@ -18,21 +20,26 @@ import {
   type Job,
   type PoolStats,
   type Readiness,
+  type Reclaimable,
   type Run,
   type RunEnd,
   type RunKey,
 } from '../executor.ts';
 import { canTravel } from './bootstrap.ts';
 import { BUILT_IMAGE } from './busybox-image.ts';
-import { clean } from './clean.ts';
-import { type ContainerSpec, containerSpec, taskEnv } from './container-spec.ts';
+import { type CleanContext, clean } from './clean.ts';
+import { type ContainerSpec, containerSpec, type SpecContext, taskEnv } from './container-spec.ts';
 import { Containers } from './containers.ts';
 import { Engine } from './engine.ts';
 import { EngineFacts } from './engine-facts.ts';
 import { findRuns } from './found-runs.ts';
 import { HandOvers } from './hand-overs.ts';
-import { Images, type PresentImage } from './images.ts';
+import { type EnsuredImage, Images, type PresentImage } from './images.ts';
+import { isNetworkAllowed } from './network-list.ts';
+import { Networks } from './networks.ts';
 import { OwnedImages } from './owned-images.ts';
+import { reclaimable } from './reclaimable.ts';
+import { RegistryCredentials } from './registry-credentials.ts';
 import type { RunContext } from './run.ts';
 import { startRun } from './start-run.ts';
 import type { WarmContainer } from './warm-container.ts';
@@ -55,9 +62,13 @@ export interface DockerExecutorOptions {
   clock: Clock;
   randomHex: RandomHex;
   emit: Emit;
+  /** Told of secrets that become known here, so that the log can mask them. */
+  learnSecret?: (secret: string) => void;
   /** Runs that the caller still needs although they ended, beside those that were started or taken up here. */
   isLive?: (key: RunKey) => boolean;
 }
+
+type Surroundings = Pick<SpecContext, 'engineCpus' | 'networkMode' | 'quirks'>;
 
 export class DockerExecutor implements Executor {
   readonly #options: DockerExecutorOptions;
@@ -66,6 +77,7 @@ export class DockerExecutor implements Executor {
   readonly #containers: Containers;
   readonly #owned: OwnedImages;
   readonly #images: Images;
+  readonly #networks: Networks;
   readonly #handOvers: HandOvers;
   readonly #pool: WarmPool;
   readonly #namesInUse = new Set<string>();
@@ -77,7 +89,20 @@ export class DockerExecutor implements Executor {
     this.#facts = new EngineFacts(this.#engine);
     this.#containers = new Containers(this.#engine, emit);
     this.#owned = new OwnedImages(options.ownedImagesFile);
-    this.#images = new Images(this.#engine, this.#facts, this.#owned, settings, emit);
+    this.#images = new Images(this.#engine, this.#facts, this.#owned, settings, {
+      engine: this.#engine,
+      credentials: new RegistryCredentials({
+        configDir: settings.dockerConfigDir,
+        clock,
+        emit,
+        onSecret: options.learnSecret ?? (() => {}),
+      }),
+      timeoutMs: settings.imagePullTimeoutMs,
+      stallMs: settings.imagePullStallMs,
+      random: () => Number.parseInt(options.randomHex(4), 16) / 2 ** 32,
+      emit,
+    });
+    this.#networks = new Networks(this.#engine);
     this.#handOvers = new HandOvers(options.handOversDir, { clock, emit });
     this.#pool = new WarmPool(
       {
@@ -94,10 +119,14 @@ export class DockerExecutor implements Executor {
   }
 
   async probe(signal?: AbortSignal): Promise<EngineInfo> {
-    return await this.#facts.probe(signal);
+    const { network } = this.#options.settings;
+    const info = await this.#facts.probe(signal);
+    // Without it nothing can be run here, and to wait for it is better than to take tasks from others.
+    if ((await this.#networks.modeOf(network)) === null) throw missingDefaultNetwork(network);
+    return info;
   }
 
-  async ensureImage(image: string, signal?: AbortSignal): Promise<{ name: string; digest: string; pullMs: number }> {
+  async ensureImage(image: string, signal?: AbortSignal): Promise<EnsuredImage> {
     return await this.#images.ensure(image, signal);
   }
 
@@ -110,20 +139,22 @@ export class DockerExecutor implements Executor {
     if (!this.#images.isAllowed(job.image)) {
       throw new ExecutorError('rejected', `image ${JSON.stringify(job.image)} is not on the operator's list`);
     }
-    const [image, engineCpus] = await Promise.all([this.#images.present(job.image), this.#facts.cpus()]);
+    const looked = job.pinned ? this.#images.byId(job.pinned.id) : this.#images.present(job.image);
+    const [image, around] = await Promise.all([looked, this.#surroundings(job)]);
     if (image === null) throw new ExecutorError('image-unavailable', `image ${job.image} is not there`);
     const nonce = randomHex(NONCE_BYTES);
-    const spec = this.#specOf(job, nonce, image, engineCpus);
-    const ofRun = { name: job.image, digest: image.digest };
-    if (job.program.kind === 'script' && canTravel(job.program.script, taskEnv(job))) {
+    const ofRun = { name: job.image, digest: job.pinned?.digest ?? image.digest };
+    const spec = this.#specOf(job, nonce, { ...image, digest: ofRun.digest }, around);
+    const told = { image: ofRun, mask: maskFor(job) };
+    if (job.program.kind === 'script' && canTravel(job.program.script, taskEnv(job), job.secrets)) {
       const warm = this.#pool.take({ spec, image: { id: image.id, name: job.image } });
-      const run = warm && (await this.#handOver(warm, job, job.program.script, ofRun));
+      const run = warm && (await this.#handOver(warm, job, job.program.script, told));
       if (run) return run;
     }
     const name = `dgrid-${job.key.taskId}-${job.key.epoch}-${randomHex(NAME_SUFFIX_BYTES)}`;
     const context = this.#contextFor({ name });
     try {
-      return await startRun({ job, name, nonce, spec, image: ofRun }, context);
+      return await startRun({ job, name, nonce, spec, ...told }, context);
     } catch (error) {
       context.onRemoved(); // whatever is left of it is a leftover now
       throw error;
@@ -148,9 +179,20 @@ export class DockerExecutor implements Executor {
     });
   }
 
+  async reclaimable(signal?: AbortSignal): Promise<Reclaimable[]> {
+    const waiting = this.#pool.stats?.waiting ?? 0;
+    return await reclaimable({ ...this.#cleaning(), settings: this.#options.settings, waiting }, signal);
+  }
+
   async clean(step: CleanStep, signal?: AbortSignal): Promise<CleanReport> {
+    // No image goes while a container of it waits.
+    if (step.kind === 'own-image' || step.kind === 'dangling-images') await this.#pool.empty();
+    return await clean(step, this.#cleaning(), signal);
+  }
+
+  #cleaning(): CleanContext {
     const { settings, gridId, nodeId, emit, isLive } = this.#options;
-    const context = {
+    return {
       engine: this.#engine,
       containers: this.#containers,
       images: this.#images,
@@ -161,10 +203,12 @@ export class DockerExecutor implements Executor {
       nodeId,
       emit,
       isInUse: (name: string, key: RunKey) => this.#namesInUse.has(name) || isLive?.(key) === true,
+      emptyPool: async () => {
+        const waiting = this.#pool.stats?.waiting ?? 0;
+        await this.#pool.empty();
+        return waiting;
+      },
     };
-    // No image goes while a container of it waits.
-    if (step.kind === 'own-images' || step.kind === 'dangling-images') await this.#pool.empty();
-    return await clean(step, context, signal);
   }
 
   async close(): Promise<void> {
@@ -174,10 +218,15 @@ export class DockerExecutor implements Executor {
   }
 
   /** @returns null when it could not be: the task needs a container of its own then. */
-  async #handOver(warm: WarmContainer, job: Job, script: string, image: RunEnd['image']): Promise<Run | null> {
+  async #handOver(
+    warm: WarmContainer,
+    job: Job,
+    script: string,
+    told: { image: RunEnd['image']; mask: MaskTable | null },
+  ): Promise<Run | null> {
     const { emit, gridId } = this.#options;
     try {
-      return await warm.handOver(job, script, image, gridId, this.#handOvers);
+      return await warm.handOver(job, script, told, gridId, this.#handOvers);
     } catch (error) {
       this.#pool.discard(warm);
       emit('pool.failed', { container: warm.name, task: job.key.taskId, err: error });
@@ -195,14 +244,40 @@ export class DockerExecutor implements Executor {
       const key = { taskId: taskId('none'), nodeId, incarnation: 'none', epoch: 0 };
       const program = { kind: 'script', script: '' } as const;
       const job = { key, attempt: 0, image: name, program, env: {}, cpus, memoryBytes, timeoutMs };
-      return { spec: this.#specOf(job, '', image, await this.#facts.cpus()), image: { id: image.id, name } };
+      return { spec: this.#specOf(job, '', image, await this.#surroundings(job)), image: { id: image.id, name } };
     }
     return null;
   }
 
-  #specOf(job: Job, nonce: string, image: PresentImage, engineCpus: number | null): ContainerSpec {
+  /** @throws ExecutorError of kind `rejected` for a network that is not allowed, or that the task asks for in vain. */
+  async #networkMode(job: Job): Promise<string> {
+    const { settings } = this.#options;
+    const network = job.network ?? settings.network;
+    if (!isNetworkAllowed(network, settings)) {
+      throw new ExecutorError('rejected', `network ${JSON.stringify(network)} is not on the operator's list`);
+    }
+    const mode = await this.#networks.modeOf(network);
+    if (mode !== null) return mode;
+    if (network === settings.network) throw missingDefaultNetwork(network);
+    // No trouble of the engine's: that would stop all other tasks too, and waiting makes no network.
+    const remedy = 'let the operator create it, or require a label of nodes that have it';
+    throw new ExecutorError('rejected', `network: ${JSON.stringify(network)} does not exist on this node; ${remedy}`);
+  }
+
+  #specOf(job: Job, nonce: string, image: PresentImage, around: Surroundings): ContainerSpec {
     const { gridId, maxOutputBytes, settings } = this.#options;
-    return containerSpec(job, settings, { gridId, nonce, maxOutputBytes, engineCpus, imageVolumes: image.volumes });
+    const ofImage = { imageId: image.id, imageDigest: image.digest, imageVolumes: image.volumes };
+    return containerSpec(job, settings, { gridId, nonce, maxOutputBytes, ...around, ...ofImage });
+  }
+
+  /** What of the engine the container depends on; all but the network is asked once. */
+  async #surroundings(job: Job): Promise<Surroundings> {
+    const [engineCpus, quirks, networkMode] = await Promise.all([
+      this.#facts.cpus(),
+      this.#facts.quirks(),
+      this.#networkMode(job),
+    ]);
+    return { engineCpus, quirks, networkMode };
   }
 
   /** @param container of which only the name is known before it is made. */
@@ -227,4 +302,13 @@ export class DockerExecutor implements Executor {
     const found = await this.#images.inspect(id).catch(() => null);
     return { name, digest: found?.digest ?? id };
   }
+}
+
+function maskFor({ secrets = [] }: Job): MaskTable | null {
+  return secrets.length === 0 ? null : new MaskTable(secrets.map(({ bytes }) => essence(bytes)));
+}
+
+function missingDefaultNetwork(network: string): ExecutorError {
+  const remedy = 'create it with docker network create, or set DOCKER_NETWORK to one that is there';
+  return new ExecutorError('engine-unavailable', `the engine has no network ${JSON.stringify(network)}: ${remedy}`);
 }

@@ -2,15 +2,34 @@
 import type { EngineInfo } from '../executor.ts';
 import { readTime } from './containers.ts';
 import { type Engine, readAll } from './engine.ts';
+import { type LimitFacts, missingLimits } from './engine-limits.ts';
+import { type EngineQuirks, quirksOf } from './engine-quirks.ts';
 
-interface InfoAnswer {
+interface InfoAnswer extends LimitFacts {
   NCPU?: number;
   MemTotal?: number;
-  CgroupVersion?: string;
+  CPUShares?: boolean;
   DockerRootDir?: string;
   SystemTime?: string;
   LiveRestoreEnabled?: boolean;
 }
+
+/** All that is ever read of the engine's long answer. */
+export const INFO_FIELDS = [
+  'NCPU',
+  'MemTotal',
+  'CgroupDriver',
+  'CgroupVersion',
+  'MemoryLimit',
+  'CpuCfsQuota',
+  'CPUShares',
+  'PidsLimit',
+  'SecurityOptions',
+  'Rootless',
+  'DockerRootDir',
+  'SystemTime',
+  'LiveRestoreEnabled',
+] as const satisfies readonly (keyof InfoAnswer)[];
 
 interface VersionAnswer {
   Version?: string;
@@ -36,6 +55,7 @@ const MAX_EVENTS_BYTES = 1024 * 1024;
 export class EngineFacts {
   readonly #engine: Engine;
   #cpus: number | null = null;
+  #quirks: EngineQuirks | null = null;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -49,9 +69,11 @@ export class EngineFacts {
       version: version.Version ?? 'unknown',
       apiVersion: version.ApiVersion ?? 'unknown',
       cgroupVersion: info.CgroupVersion === '1' || info.CgroupVersion === '2' ? info.CgroupVersion : 'unknown',
+      weighsCpus: info.CPUShares ?? null,
       dataRoot: info.DockerRootDir || null,
       cpus: info.NCPU ?? 0,
       memoryBytes: info.MemTotal ?? 0,
+      missingLimits: missingLimits(info),
     };
   }
 
@@ -59,6 +81,12 @@ export class EngineFacts {
   async cpus(): Promise<number | null> {
     this.#cpus ??= (await this.#info()).NCPU ?? null;
     return this.#cpus;
+  }
+
+  /** Asked once: another engine at the same address is another one for the next worker. @throws ExecutorError */
+  async quirks(): Promise<EngineQuirks> {
+    this.#quirks ??= quirksOf(((await this.#version()).Components ?? []).map(({ Name }) => Name ?? ''));
+    return this.#quirks;
   }
 
   /** In the engine's terms: amd64, arm64, … */
@@ -77,6 +105,7 @@ export class EngineFacts {
    */
   async testimony(containerId: string, startedAtMs: number | null): Promise<Testimony> {
     try {
+      if ((await this.quirks()).monitorsContainers) return { keptContainer: true, sawEnd: true };
       const info = await this.#info();
       const keepsContainers = info.LiveRestoreEnabled === true;
       const now = readTime(info.SystemTime);

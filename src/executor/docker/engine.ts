@@ -2,23 +2,15 @@
  * The one door to the engine: the only place that builds dockerode, puts a deadline on every call and turns what went
  * wrong into kinds of errors. Requests are made one by one through dockerode's transport, since its own methods wait for
  * ever on an answer that breaks off half way.
- *
- * A connection is used once: on one that is kept alive, a request that dies cannot be told from one that was never sent.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { Agent, type IncomingMessage } from 'node:http';
-import { Agent as TlsAgent } from 'node:https';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
+import type { Agent, IncomingMessage } from 'node:http';
 import { Duplex, type Readable } from 'node:stream';
-import { inspect } from 'node:util';
 import type Docker from 'dockerode';
 import type { Clock } from '../../runtime.ts';
 import { ExecutorError } from '../executor.ts';
 import { DeadlineError, withDeadline } from './deadline.ts';
-import { type EngineAddress, engineAddress } from './engine-address.ts';
+import { type EngineSettings, engineTransport, opaque } from './engine-transport.ts';
 import { loadDockerode } from './lean-dockerode.ts';
-import { SshAgent } from './ssh-agent.ts';
 import { tellsOfDiskTrouble } from './verdict.ts';
 
 /** A list of every container and image of a busy machine stays far below this. */
@@ -34,6 +26,8 @@ export interface EngineRequest {
   body?: object;
   /** Sent as it is; excludes `body`. */
   bytes?: Buffer;
+  /** Credentials for a registry, as the engine wants them in a header. */
+  registryAuth?: string;
   /** For the answer, or for its beginning where it is a stream. Default: the setting's. */
   timeoutMs?: number;
   /** Ends the call, or the stream that it opened. */
@@ -56,13 +50,6 @@ export function hasStatus(error: unknown, ...statuses: number[]): boolean {
 /** True when the connection, not the request, is what failed: the same call may succeed later. */
 export function isConnectionLoss(error: unknown): boolean {
   return error instanceof ExecutorError && (error.kind === 'engine-unavailable' || error.kind === 'engine-timeout');
-}
-
-export interface EngineSettings {
-  host: string | null;
-  tlsVerify: boolean;
-  certPath: string | null;
-  callTimeoutMs: number;
 }
 
 export class Engine {
@@ -153,6 +140,9 @@ export class Engine {
         // An empty file makes the length of the request exactly zero, so that nothing can be taken for standard input.
         ...(bytes === undefined ? {} : { file: bytes }),
         ...(how.hijack ? { hijack: true, headers: { 'Content-Type': 'text/plain' } } : {}),
+        ...(request.registryAuth === undefined
+          ? {}
+          : { headers: opaque({ 'X-Registry-Auth': request.registryAuth }, 'Headers') }),
         isStream: true,
         statusCodes: Object.fromEntries(SUCCESS_STATUSES.map((status) => [status, true])),
         abortSignal: signal,
@@ -177,52 +167,9 @@ export class Engine {
 }
 
 function connect(settings: EngineSettings): { docker: Docker; agent: Agent } {
-  const address = engineAddress(settings, {
-    homeDir: homedir(),
-    runtimeDir: process.env['XDG_RUNTIME_DIR'] ?? null,
-    exists: existsSync,
-  });
-  try {
-    const agent = opaque(agentFor(address));
-    const Dockerode = loadDockerode();
-    return { docker: new Dockerode({ ...transportOptions(address), agent } as Docker.DockerOptions), agent };
-  } catch (cause) {
-    throw new ExecutorError('engine-unavailable', `the connection to the engine can't be set up`, { cause });
-  }
-}
-
-/**
- * docker-modem writes the options of every request out for its debug log, all the way down and also when nobody reads it:
- * with the agent's open sockets that took more of the processor than everything else that the worker does for a short task.
- */
-function opaque(agent: Agent): Agent {
-  return Object.assign(agent, { [inspect.custom]: () => 'Agent' });
-}
-
-function agentFor(address: EngineAddress): Agent {
-  if (address.kind === 'ssh') return new SshAgent(address);
-  if (address.kind === 'tcp' && address.certPath !== null) return new TlsAgent({ keepAlive: false });
-  return new Agent({ keepAlive: false });
-}
-
-function transportOptions(address: EngineAddress): object {
-  // All named, so that nothing the transport reads from the environment by itself stays in force.
-  const nothing = {
-    host: undefined,
-    port: undefined,
-    ca: undefined,
-    cert: undefined,
-    key: undefined,
-    timeout: undefined,
-  };
-  if (address.kind === 'unix') return { ...nothing, protocol: 'http', socketPath: address.socketPath };
-  // The agent decides where an ssh connection goes; the name is for the request's Host header only.
-  if (address.kind === 'ssh') return { ...nothing, protocol: 'http', host: 'docker.invalid', port: 80 };
-  const { host, port, certPath } = address;
-  const place = { ...nothing, host: host.includes(':') ? `[${host}]` : host, port };
-  if (certPath === null) return { ...place, protocol: 'http' };
-  const pem = (name: string) => readFileSync(join(certPath, name));
-  return { ...place, protocol: 'https', ca: pem('ca.pem'), cert: pem('cert.pem'), key: pem('key.pem') };
+  const { agent, place } = engineTransport(settings);
+  const Dockerode = loadDockerode();
+  return { docker: new Dockerode({ ...place, agent } as Docker.DockerOptions), agent };
 }
 
 function serialise(query: NonNullable<EngineRequest['query']>): Record<string, string | readonly string[]> {

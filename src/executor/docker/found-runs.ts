@@ -33,7 +33,7 @@ export async function findRuns(nodeId: NodeId, run: RunContext, finder: FinderCo
     }
     const inspected = await run.containers.inspect(id);
     if (inspected === null) continue; // gone since it was listed
-    const image = await finder.imageOf(inspected.imageId, inspected.imageId);
+    const image = labels.image ?? (await finder.imageOf(inspected.imageId, inspected.imageId));
     const { state } = inspected;
     const context = finder.contextFor({ id, name: names[0] ?? id });
     const { waitedMs } = known;
@@ -51,7 +51,9 @@ export async function findRuns(nodeId: NodeId, run: RunContext, finder: FinderCo
             key: labels.key,
             program: labels.program,
             nonce: labels.nonce,
-            image: { name: job.image, digest: image.digest },
+            image: { name: labels.image?.name ?? job.image, digest: image.digest },
+            // Of secrets nothing outlives a worker: whoever takes the run up has to see to that.
+            mask: null,
             timeoutMs: job.timeoutMs,
             remainingMs: Math.max(0, job.timeoutMs - ranMs),
             output: null,

@@ -15,12 +15,13 @@ import {
   busyboxRootTar,
   findBusybox,
 } from './busybox-image.ts';
-import { DeadlineError, orAborted, withDeadline } from './deadline.ts';
-import { type Engine, hasStatus, isConnectionLoss } from './engine.ts';
+import { type Engine, hasStatus } from './engine.ts';
 import type { EngineFacts } from './engine-facts.ts';
 import { formatImageName, fullImageName, parseImageName } from './image-name.ts';
 import type { OwnedImages } from './owned-images.ts';
+import { type PullParts, pullImage, unavailable } from './pull.ts';
 import { followPull } from './pull-progress.ts';
+import { SharedWork } from './shared-work.ts';
 
 export interface PresentImage {
   id: string;
@@ -30,7 +31,7 @@ export interface PresentImage {
   volumes: string[];
 }
 
-export type EnsuredImage = { name: string; digest: string; pullMs: number };
+export type EnsuredImage = { name: string; id: string; digest: string; pullMs: number };
 
 const IMAGE_ID = /^sha256:[0-9a-f]{64}$/;
 const MAX_REMEMBERED_USES = 1_000;
@@ -38,13 +39,15 @@ const FRESH_MS = 1_000;
 /** More kinds of tasks at once gain nothing from being looked for ahead. */
 const MAX_SEEN = 16;
 
-interface Pull {
-  done: Promise<void>;
-  waiting: number;
-  abort: AbortController;
-}
+/** What else tasks in work were started from; an image never changes under its id. */
+const MAX_KNOWN = 64;
+/** Tries of a pull in all. */
+const PULL_ATTEMPTS = 5;
 
-type ImageSettings = Pick<DockerSettings, 'image' | 'imagePullPolicy' | 'imagePullTimeoutMs' | 'allowedImages'>;
+type ImageSettings = Pick<DockerSettings, 'image' | 'imagePullPolicy' | 'allowedImages'>;
+
+/** What came of a pull: where it failed for good, and what the image's digest is. */
+type PullOutcome = { failure: ExecutorError } | { digest: string | null };
 
 export class Images {
   readonly #engine: Engine;
@@ -54,7 +57,7 @@ export class Images {
   readonly #clock: Clock;
   readonly #emit: Emit;
   readonly #findBusybox: (architecture: string) => Promise<Busybox | null>;
-  readonly #pulls = new Map<string, Pull>();
+  readonly #pulls: SharedWork<string | null>;
   /** When each image was last asked for, on the clock that never jumps. The longest ago comes first. */
   readonly #lastUseMs = new Map<string, number>();
   /** Set once the default image had to be replaced: from then on it is not asked for again. */
@@ -62,13 +65,14 @@ export class Images {
   #building: Promise<void> | null = null;
   /** What tasks are about to be started from, by full name, so that it is not looked for twice. The latest come last. */
   readonly #seen = new Map<string, { seenMs: number; found: PresentImage }>();
+  readonly #known = new Map<string, PresentImage>();
 
   constructor(
     engine: Engine,
     facts: EngineFacts,
     owned: OwnedImages,
     settings: ImageSettings,
-    emit: Emit,
+    pullParts: PullParts,
     busyboxFinder: (architecture: string) => Promise<Busybox | null> = findBusybox,
   ) {
     this.#engine = engine;
@@ -76,8 +80,9 @@ export class Images {
     this.#owned = owned;
     this.#settings = settings;
     this.#clock = engine.clock;
-    this.#emit = emit;
+    this.#emit = pullParts.emit;
     this.#findBusybox = busyboxFinder;
+    this.#pulls = new SharedWork((full, signal) => this.#pull(full, pullParts, signal));
   }
 
   /** On the operator's list, or the image built here in place of one that is. */
@@ -86,7 +91,11 @@ export class Images {
     return fullImageName(image) === fullImageName(BUILT_IMAGE) && this.#mayBuild(BUILTIN_DEFAULT_IMAGE);
   }
 
-  /** @throws ExecutorError, or the signal's reason when that aborts. */
+  /**
+   * What the name stands for from now on, for whoever asked: containers are made of the image by its id, so that it does
+   * not matter when another pull moves the name.
+   * @throws ExecutorError, or the signal's reason when that aborts.
+   */
   async ensure(image: string, signal?: AbortSignal): Promise<EnsuredImage> {
     const full = fullImageName(image);
     if (full === null || !this.isAllowed(image)) {
@@ -97,14 +106,17 @@ export class Images {
     const began = this.#clock.monotonicMs();
     const policy = this.#settings.imagePullPolicy;
     const found = policy === 'always' ? null : (this.#fresh(full) ?? (await this.#look(full, signal)));
-    if (found !== null) return { name: image, digest: found.digest, pullMs: 0 };
+    if (found !== null) return this.#pinned(image, found, 0);
     if (policy === 'never' && !this.#mayBuild(image)) throw unavailable(image, 'it is not there, and pulling is off');
     let failure: ExecutorError | null = null;
     // Building is no pulling, so it is done under `never` too.
     if (!this.#built && policy !== 'never') {
-      failure = await this.#sharedPull(full, signal);
-      const pulled = failure === null ? await this.#look(full, signal) : null;
-      if (pulled !== null) return { name: image, digest: pulled.digest, pullMs: this.#clock.monotonicMs() - began };
+      const outcome = await this.#sharedPull(full, signal);
+      if ('failure' in outcome) failure = outcome.failure;
+      else {
+        const pulled = await this.#look(full, signal, outcome.digest);
+        if (pulled !== null) return this.#pinned(image, pulled, this.#clock.monotonicMs() - began);
+      }
       if (!this.#mayBuild(image)) {
         this.#emit('image.unavailable', { image, err: failure });
         throw failure ?? unavailable(image, 'the engine pulled it and does not have it');
@@ -118,7 +130,10 @@ export class Images {
     if (this.#settings.imagePullPolicy === 'always') return;
     const names = new Set(images.map((image) => (this.isAllowed(image) ? fullImageName(image) : null)));
     for (const full of [...names].slice(0, MAX_SEEN)) {
-      if (full !== null && !this.#fresh(full)) this.#look(full).catch(() => {}); // whoever needs it asks again
+      if (full === null) continue;
+      // Until there is a container of it, nothing else says that it is needed.
+      this.#noteUse(full);
+      if (!this.#fresh(full)) this.#look(full).catch(() => {}); // whoever needs it asks again
     }
   }
 
@@ -128,13 +143,26 @@ export class Images {
     return (full === null ? null : this.#fresh(full)) ?? (await this.inspect(image));
   }
 
+  /** What `ensure` gave this id for; null when it is not there any more. @throws ExecutorError */
+  async byId(id: string): Promise<PresentImage | null> {
+    return this.#known.get(id) ?? (await this.inspect(id));
+  }
+
+  #pinned(name: string, found: PresentImage, pullMs: number): EnsuredImage {
+    this.#known.delete(found.id);
+    this.#known.set(found.id, found);
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > MAX_KNOWN && oldest !== undefined) this.#known.delete(oldest);
+    return { name, id: found.id, digest: found.digest, pullMs };
+  }
+
   #fresh(full: string): PresentImage | null {
     const last = this.#seen.get(full);
     return last && this.#clock.monotonicMs() - last.seenMs < FRESH_MS ? last.found : null;
   }
 
-  async #look(full: string, signal?: AbortSignal): Promise<PresentImage | null> {
-    const found = await this.inspect(full, signal);
+  async #look(full: string, signal?: AbortSignal, pulledDigest?: string | null): Promise<PresentImage | null> {
+    const found = await this.inspect(full, signal, pulledDigest);
     this.#seen.delete(full);
     if (found === null) return null;
     this.#seen.set(full, { seenMs: this.#clock.monotonicMs(), found });
@@ -143,8 +171,11 @@ export class Images {
     return found;
   }
 
-  /** @returns null when the engine does not have it. @throws ExecutorError */
-  async inspect(image: string, signal?: AbortSignal): Promise<PresentImage | null> {
+  /**
+   * @param pulledDigest what a registry said just now: an image may have come under several.
+   * @returns null when the engine does not have it. @throws ExecutorError
+   */
+  async inspect(image: string, signal?: AbortSignal, pulledDigest?: string | null): Promise<PresentImage | null> {
     // An id looks like a name with a tag, so it has to be told apart first.
     const name = IMAGE_ID.test(image) ? null : parseImageName(image);
     const path = `/images/${name === null ? encodeURIComponent(image) : formatImageName(name)}/json`;
@@ -155,10 +186,12 @@ export class Images {
         Config?: { Volumes?: Record<string, object> | null } | null;
       }>({ method: 'GET', path, ...(signal ? { signal } : {}) });
       const digests = (answer.RepoDigests ?? []).map((entry) => parseImageName(entry));
-      const own = digests.find((entry) => entry?.repository === name?.repository) ?? digests[0];
+      const own = digests.filter((entry) => entry?.repository === name?.repository);
+      const wanted = name?.digest ?? pulledDigest;
+      const digest = own.find((entry) => entry?.digest === wanted) ?? own[0] ?? digests[0];
       return {
         id: answer.Id,
-        digest: own?.digest ?? answer.Id,
+        digest: digest?.digest ?? answer.Id,
         volumes: Object.keys(answer.Config?.Volumes ?? {}),
       };
     } catch (error) {
@@ -174,6 +207,7 @@ export class Images {
   }
 
   #noteUse(full: string): void {
+    void this.#owned.noteUse(full, this.#clock.wallMs());
     this.#lastUseMs.delete(full);
     this.#lastUseMs.set(full, this.#clock.monotonicMs());
     const [oldest] = this.#lastUseMs.keys();
@@ -185,62 +219,29 @@ export class Images {
     return fullImageName(this.#settings.image) === fallback && fullImageName(image) === fallback;
   }
 
-  /** @returns the failure of the pull; null when it succeeded. @throws what makes any further try pointless */
-  async #sharedPull(full: string, signal?: AbortSignal): Promise<ExecutorError | null> {
-    const running = this.#pulls.get(full);
-    const pull = running ?? this.#startPull(full);
-    pull.waiting += 1;
+  /** @throws what makes any further try pointless */
+  async #sharedPull(full: string, signal?: AbortSignal): Promise<PullOutcome> {
     try {
-      await (signal ? orAborted(pull.done, signal) : pull.done);
-      return null;
+      return { digest: await this.#pulls.join(full, signal) };
     } catch (error) {
-      if (error instanceof ExecutorError && error.kind === 'image-unavailable') return error;
+      if (error instanceof ExecutorError && error.kind === 'image-unavailable') return { failure: error };
       throw error;
-    } finally {
-      pull.waiting -= 1;
-      if (pull.waiting === 0) pull.abort.abort();
     }
   }
 
-  #startPull(full: string): Pull {
-    const abort = new AbortController();
-    const pull: Pull = { done: this.#pull(full, abort.signal), waiting: 0, abort };
-    this.#pulls.set(full, pull);
-    const forget = () => {
-      if (this.#pulls.get(full) === pull) this.#pulls.delete(full);
-    };
-    abort.signal.addEventListener('abort', forget, { once: true });
-    pull.done.then(forget, forget);
-    return pull;
-  }
-
-  async #pull(full: string, signal: AbortSignal): Promise<void> {
-    const name = parseImageName(full);
-    if (name === null) throw unavailable(full, 'it is no image name');
+  async #pull(full: string, parts: PullParts, signal: AbortSignal): Promise<string | null> {
     const before = await this.inspect(full, signal);
     const began = this.#clock.monotonicMs();
     this.#emit('image.pulling', { image: full });
-    const timeoutMs = this.#settings.imagePullTimeoutMs;
-    try {
-      await withDeadline(this.#clock, timeoutMs, [signal], async (pulling) => {
-        const query = { fromImage: name.repository, tag: name.digest ?? name.tag ?? 'latest' };
-        const request = { method: 'POST', path: '/images/create', query, timeoutMs, signal: pulling } as const;
-        await followPull(await this.#engine.stream(request), full, this.#clock, this.#emit);
-      });
-    } catch (cause) {
-      signal.throwIfAborted();
-      // The engine's own deadline and ours end at the same time; either means the same.
-      const tooLong =
-        cause instanceof DeadlineError || (cause instanceof ExecutorError && cause.kind === 'engine-timeout');
-      if (tooLong) throw unavailable(full, `pulling it took longer than ${timeoutMs} ms`, cause);
-      if (isConnectionLoss(cause)) throw cause;
-      throw unavailable(full, cause instanceof Error ? cause.message : String(cause), cause);
-    }
+    // Where there is something to take its place, nobody waits for a second try.
+    const attempts = this.#mayBuild(full) ? 1 : PULL_ATTEMPTS;
+    const digest = await pullImage(full, attempts, parts, signal);
     const after = await this.inspect(full, signal);
     this.#emit('image.pulled', { image: full, duration_ms: Math.round(this.#clock.monotonicMs() - began) });
     // An image that was there before belongs to whoever brought it, also in its newer version.
     const mine = before === null || (await this.#owned.has(full, before.id));
-    if (after !== null && mine) await this.#owned.add({ name: full, id: after.id });
+    if (after !== null && mine) await this.#owned.add({ name: full, id: after.id, usedMs: this.#clock.wallMs() });
+    return digest;
   }
 
   async #ensureBuilt(
@@ -261,7 +262,7 @@ export class Images {
     }
     if (found === null) throw unavailable(image, 'it was built here and is gone again');
     this.#built = true;
-    return { name: BUILT_IMAGE, digest: found.digest, pullMs: this.#clock.monotonicMs() - beganMs };
+    return this.#pinned(BUILT_IMAGE, found, this.#clock.monotonicMs() - beganMs);
   }
 
   async #build(image: string, full: string, pullFailure: ExecutorError | null): Promise<void> {
@@ -279,25 +280,20 @@ export class Images {
       this.#emit('image.unavailable', { image, err: error });
       throw error;
     }
-    const name = parseImageName(full);
     const answer = await this.#engine.stream({
       method: 'POST',
       path: '/images/create',
       query: {
         fromSrc: '-',
-        repo: name?.repository ?? BUILT_IMAGE,
-        tag: name?.tag ?? 'latest',
+        // The whole name in one: Podman does not read a tag beside it.
+        repo: full,
         changes: BUILT_IMAGE_CHANGES,
       },
       bytes: busyboxRootTar(busybox),
     });
     await followPull(answer, full, this.#clock, this.#emit);
     const built = await this.inspect(full);
-    if (built !== null) await this.#owned.add({ name: full, id: built.id });
+    if (built !== null) await this.#owned.add({ name: full, id: built.id, usedMs: this.#clock.wallMs() });
     this.#emit('image.built', { image, built_image: BUILT_IMAGE, from: busybox.path });
   }
-}
-
-function unavailable(image: string, why: string, cause?: unknown): ExecutorError {
-  return new ExecutorError('image-unavailable', `image ${image} can't be had: ${why}`, { cause });
 }

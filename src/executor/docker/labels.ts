@@ -3,7 +3,8 @@
  * the engine can set labels, so they are parsed strictly.
  */
 import { isNodeId, isTaskId, type NodeId } from '../../task/id.ts';
-import type { RunKey } from '../executor.ts';
+import type { RunEnd, RunKey } from '../executor.ts';
+import { parseImageName } from './image-name.ts';
 
 export const LABEL = {
   grid: 'io.dgrid.grid',
@@ -16,10 +17,14 @@ export const LABEL = {
   program: 'io.dgrid.program',
   /** Random per container: tells the bootstrap's own words from the task's. */
   nonce: 'io.dgrid.nonce',
+  /** What the record is to say of the image: its name by then, and its digest. */
+  image: 'io.dgrid.image',
+  digest: 'io.dgrid.digest',
   /** `yes` in the place of all that names a run: made before there was a task for it. Labels can't be changed later. */
   warm: 'io.dgrid.warm',
 } as const;
 
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const NONCE = /^[0-9a-f]{8,64}$/;
 const INCARNATION = /^[A-Za-z0-9_-]{1,128}$/;
 
@@ -29,6 +34,8 @@ export interface RunLabels {
   attempt: number;
   program: 'script' | 'command';
   nonce: string;
+  /** Left out by versions that did not write it down. */
+  image?: RunEnd['image'];
 }
 
 export function writeLabels(labels: RunLabels): Record<string, string> {
@@ -41,6 +48,8 @@ export function writeLabels(labels: RunLabels): Record<string, string> {
     [LABEL.attempt]: String(labels.attempt),
     [LABEL.program]: labels.program,
     [LABEL.nonce]: labels.nonce,
+    ...(labels.image ? { [LABEL.image]: labels.image.name } : {}),
+    ...(labels.image?.digest ? { [LABEL.digest]: labels.image.digest } : {}),
   };
 }
 
@@ -58,7 +67,13 @@ export function readLabels(labels: Readonly<Record<string, string>>): RunLabels 
   if (!INCARNATION.test(incarnation) || !NONCE.test(nonce)) return null;
   if (labels[LABEL.warm] !== undefined) return null;
   if (epoch === null || attempt === null || (program !== 'script' && program !== 'command')) return null;
-  return { gridId, key: { taskId, nodeId, incarnation, epoch }, attempt, program, nonce };
+  const image = readImage(labels[LABEL.image], labels[LABEL.digest]);
+  return { gridId, key: { taskId, nodeId, incarnation, epoch }, attempt, program, nonce, ...(image ? { image } : {}) };
+}
+
+function readImage(name: string | undefined, digest: string | undefined): RunEnd['image'] | null {
+  if (name === undefined || parseImageName(name) === null) return null;
+  return { name, digest: digest !== undefined && DIGEST.test(digest) ? digest : null };
 }
 
 export interface WarmLabels {

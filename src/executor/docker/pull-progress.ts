@@ -5,7 +5,7 @@ import type { Clock } from '../../runtime.ts';
 import { ExecutorError } from '../executor.ts';
 import { tellsOfDiskTrouble } from './verdict.ts';
 
-const TELL_EVERY_MS = 2_000;
+const TELL_EVERY_MS = 10_000;
 const MAX_LAYERS = 1_000;
 const MAX_LINE_CHARACTERS = 1024 * 1024;
 
@@ -16,17 +16,32 @@ interface ProgressLine {
   progressDetail?: { current?: number; total?: number };
 }
 
+/** The engine counts down aloud while it waits to ask the registry again, which is no progress. */
+const WAITING = /^Retrying in/;
+const DIGEST = /^Digest: (sha256:[0-9a-f]{64})$/;
+
 /**
+ * @param onProgress called with each line that tells of any.
+ * @returns the digest that the registry gave; null where there was none.
  * @throws ExecutorError: `image-unavailable` (`engine-full` where its disk is to blame) with the engine's words when it gives up, `engine-unavailable` when the report
  * breaks off.
  */
-export async function followPull(stream: Readable, image: string, clock: Clock, emit: Emit): Promise<void> {
+export async function followPull(
+  stream: Readable,
+  image: string,
+  clock: Clock,
+  emit: Emit,
+  onProgress: () => void = () => {},
+): Promise<string | null> {
+  let digest: string | null = null;
   const layers = new Map<string, { done: boolean; currentBytes: number; totalBytes: number }>();
   let toldAtMs = clock.monotonicMs();
   const take = (line: ProgressLine) => {
     if (line.error) {
       throw new ExecutorError(tellsOfDiskTrouble(line.error) ? 'engine-full' : 'image-unavailable', line.error);
     }
+    if (!WAITING.test(line.status ?? '')) onProgress();
+    digest = DIGEST.exec(line.status ?? '')?.[1] ?? digest;
     if (line.id === undefined || (layers.size >= MAX_LAYERS && !layers.has(line.id))) return;
     const layer = layers.get(line.id) ?? { done: false, currentBytes: 0, totalBytes: 0 };
     if (line.status === 'Downloading') {
@@ -56,6 +71,7 @@ export async function followPull(stream: Readable, image: string, clock: Clock, 
       for (const line of lines) if (line.trim() !== '') take(JSON.parse(line) as ProgressLine);
     }
     if (rest.trim() !== '') take(JSON.parse(rest) as ProgressLine);
+    return digest;
   } catch (cause) {
     if (cause instanceof ExecutorError) throw cause;
     throw new ExecutorError('engine-unavailable', `the engine's report on ${image} broke off`, { cause });

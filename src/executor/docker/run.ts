@@ -8,6 +8,7 @@
  * because a connection broke. Everything that waits ends with `#lifetime`, which is over at a fixed time.
  */
 import type { Clock } from '../../runtime.ts';
+import type { MaskTable } from '../../secrets/stream-mask.ts';
 import { ExecutorError, type Run, type RunEnd, type RunKey, type StopReason } from '../executor.ts';
 import { bootstrapReadyLine, readBootstrapFailure, readInitFailure } from './bootstrap.ts';
 import type { ContainerState, Containers } from './containers.ts';
@@ -63,6 +64,8 @@ export interface RunStart {
   program: 'script' | 'command';
   nonce: string;
   image: RunEnd['image'];
+  /** What must not show in the output; null: nothing, or nothing that is known any more. */
+  mask: MaskTable | null;
   /** The task's whole time limit. */
   timeoutMs: number;
   /** What is left of it; less than `timeoutMs` for a container that is taken up again. */
@@ -108,6 +111,8 @@ export class DockerRun implements Run {
   #scriptWatch: Promise<void> | null = null;
   /** In the engine's store there is a sign that the script began. */
   #sawScript = false;
+  /** In the engine's store too, the bootstrap is seen to have come to its end. */
+  #sawBootstrapEnd = false;
   #timeLimit: Promise<void> | null = null;
   #removal: Promise<void> | null = null;
 
@@ -262,15 +267,17 @@ export class DockerRun implements Run {
       isUntold || (exitCode !== null && this.#endedInTime(knownMs, exitCode)) ? null : this.#stopReason;
     const testimony =
       watched || !started ? null : await this.#context.facts.testimony(start.containerId, state?.startedAtMs ?? null);
+    // What follows the bootstrap's last word is the task's, which can read the word that proves who speaks.
+    const isTasksWord = this.#sawBootstrapEnd || this.#output?.bootstrapIsOver === true;
+    const saidFailure = isTasksWord ? null : readBootstrapFailure(exitCode, stderr.bytes, start.nonce);
     const facts: RunFacts = {
       stopReason,
       exitCode,
       oomKilled: state?.oomKilled === true,
       startError: start.startError,
       missing,
-      bootstrapFailure:
-        this.#scriptLost || isUntold ? 'incomplete' : readBootstrapFailure(exitCode, stderr.bytes, start.nonce),
-      initFailure: readInitFailure(exitCode, stderr.bytes),
+      bootstrapFailure: this.#scriptLost || isUntold ? 'incomplete' : saidFailure,
+      initFailure: isTasksWord ? null : readInitFailure(exitCode, stderr.bytes),
       engineRestarted: stopReason === null && testimony?.keptContainer === false,
       interrupted,
       adopted: start.adopted,
@@ -329,6 +336,7 @@ export class DockerRun implements Run {
     await Promise.race([stored.over, clock.sleep(STORED_OUTPUT_LIMIT_MS, this.#lifetime.signal)]);
     stored.close();
     this.#sawScript = stored.scriptStarted;
+    this.#sawBootstrapEnd = stored.bootstrapIsOver;
     const both = interrupted ? joined : fuller;
     return { stdout: both(stdout, stored.stdout()), stderr: both(stderr, stored.stderr()) };
   }
@@ -338,7 +346,8 @@ export class DockerRun implements Run {
     const { containers, maxOutputBytes, clock } = this.#context;
     try {
       const stream = await containers.logs(this.#start.containerId, follow, this.#lifetime.signal);
-      return new TaskOutput(stream, bootstrapReadyLine(this.#start.nonce), maxOutputBytes, clock);
+      const { mask, nonce } = this.#start;
+      return new TaskOutput(stream, bootstrapReadyLine(nonce), maxOutputBytes, clock, mask);
     } catch {
       return null;
     }

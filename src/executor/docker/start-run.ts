@@ -6,6 +6,7 @@
  * its name, which was chosen here.
  */
 import type { Duplex } from 'node:stream';
+import type { MaskTable } from '../../secrets/stream-mask.ts';
 import { ExecutorError, type Job, type RunEnd } from '../executor.ts';
 import { bootstrapInput, bootstrapReadyLine } from './bootstrap.ts';
 import type { ContainerSpec } from './container-spec.ts';
@@ -19,6 +20,7 @@ export interface StartPlan {
   nonce: string;
   spec: ContainerSpec;
   image: RunEnd['image'];
+  mask: MaskTable | null;
 }
 
 /** @throws ExecutorError; nothing is left behind then, as far as the engine can be reached. */
@@ -28,13 +30,17 @@ export async function startRun(plan: StartPlan, context: RunContext): Promise<Do
   const { job } = plan;
   const up = await bringUp(plan, context);
   const { startError } = up;
-  if (startError === null && job.program.kind === 'script') send(up.attached, bootstrapInput(job.program.script));
+  up.output.hide(plan.mask);
+  if (startError === null && job.program.kind === 'script') {
+    send(up.attached, bootstrapInput(job.program.script, {}, job.secrets));
+  }
   const run: RunStart = {
     containerId: up.containerId,
     key: job.key,
     program: job.program.kind,
     nonce: plan.nonce,
     image: plan.image,
+    mask: plan.mask,
     timeoutMs: job.timeoutMs,
     remainingMs: job.timeoutMs,
     output: up.output,

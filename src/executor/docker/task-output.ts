@@ -1,6 +1,7 @@
 /** Reads a task's two outputs from one stream of frames until it ends, without ever making the container wait. */
 import type { Readable } from 'node:stream';
 import type { Clock } from '../../runtime.ts';
+import { type MaskTable, StreamMask } from '../../secrets/stream-mask.ts';
 import type { CapturedOutput } from '../../task/result.ts';
 import { FrameDecoder } from './frame-decoder.ts';
 import { OutputCapture } from './output-capture.ts';
@@ -18,16 +19,28 @@ export class TaskOutput {
   /** The stream ended in the right place and without an error. It may still have ended before the task did. */
   endedWell = false;
   #heard = false;
+  /** One for each of the two; null: there is nothing to mask. */
+  #masks: { stdout: StreamMask; stderr: StreamMask } | null = null;
 
-  /** @param readyLine what the bootstrap says first on standard error, which is not the task's */
-  constructor(stream: Readable, readyLine: Buffer, maxOutputBytes: number, clock: Clock) {
+  /**
+   * @param readyLine what the bootstrap says first on standard error, which is not the task's
+   * @param table secrets of the task; a container that waits has none yet, see `hide`
+   */
+  constructor(
+    stream: Readable,
+    readyLine: Buffer,
+    maxOutputBytes: number,
+    clock: Clock,
+    table: MaskTable | null = null,
+  ) {
     this.#stdout = new OutputCapture(maxOutputBytes);
     this.#stderr = new OutputCapture(maxOutputBytes);
     this.#stream = stream;
-    this.#fromBootstrap = new PrefixFilter(readyLine, (bytes) => this.#stderr.write(bytes));
+    this.#fromBootstrap = new PrefixFilter(readyLine, (bytes) => (this.#masks?.stderr ?? this.#stderr).write(bytes));
     const decoder = new FrameDecoder((name, payload) => {
-      (name === 'stdout' ? this.#stdout : this.#fromBootstrap).write(payload);
+      (name === 'stdout' ? (this.#masks?.stdout ?? this.#stdout) : this.#fromBootstrap).write(payload);
     });
+    this.hide(table);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.over = promise;
     const finish = (well: boolean) => {
@@ -35,6 +48,7 @@ export class TaskOutput {
       this.overAtMs = clock.monotonicMs();
       this.endedWell = well && decoder.atBoundary;
       this.#fromBootstrap.flush();
+      this.#flush();
       resolve();
       stream.destroy();
     };
@@ -51,9 +65,26 @@ export class TaskOutput {
     stream.on('close', () => finish(false));
   }
 
+  /** From now on these are masked in all that comes. Before the task can print anything. */
+  hide(table: MaskTable | null): void {
+    if (table === null) return;
+    const maskOf = (capture: OutputCapture) => new StreamMask(table, (bytes) => capture.write(bytes));
+    this.#masks = { stdout: maskOf(this.#stdout), stderr: maskOf(this.#stderr) };
+  }
+
+  #flush(): void {
+    this.#masks?.stdout.flush();
+    this.#masks?.stderr.flush();
+  }
+
   /** Nothing was heard yet, and the stream is open. */
   get isSilent(): boolean {
     return this.overAtMs === null && !this.#heard;
+  }
+
+  /** The bootstrap has said its last word: all that follows is the task's, in whose name ever it speaks. */
+  get bootstrapIsOver(): boolean {
+    return this.#fromBootstrap.found;
   }
 
   /** The script was handed over: the bootstrap said so, or there is output, which only the script can have written. */
@@ -62,10 +93,12 @@ export class TaskOutput {
   }
 
   stdout(): CapturedOutput {
+    this.#flush();
     return this.#stdout.snapshot();
   }
 
   stderr(): CapturedOutput {
+    this.#flush();
     return this.#stderr.snapshot();
   }
 

@@ -44,7 +44,8 @@ const FIRST_SIGNAL_EXIT_CODE = 128;
 
 const BOOTSTRAP_MESSAGES: Readonly<Record<Exclude<BootstrapFailure, 'incomplete'>, string>> = {
   'no-room': "the script does not fit into the task's directory",
-  'no-tools': 'the image has no head or wc, which handing over a script needs; use a command instead',
+  'no-tools':
+    'the image has no head or wc, which handing over a script needs, or no tail, chmod or mv, which secrets need; use an image that has them, or a command',
 };
 
 export function decideVerdict(facts: RunFacts): RunVerdict {

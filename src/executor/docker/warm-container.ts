@@ -7,6 +7,7 @@
  * Either happens once. While it waits, both connections to the engine that a run needs are open, so that giving it its
  * task takes no call. The worker's death closes them, and standard input with them, which ends the container.
  */
+import type { MaskTable } from '../../secrets/stream-mask.ts';
 import type { Job, RunEnd } from '../executor.ts';
 import { bootstrapInput, readBootstrapFailure, readInitFailure } from './bootstrap.ts';
 import { type ContainerSpec, taskEnv } from './container-spec.ts';
@@ -65,20 +66,22 @@ export class WarmContainer {
   async handOver(
     job: Job,
     script: string,
-    image: RunEnd['image'],
+    { image, mask }: { image: RunEnd['image']; mask: MaskTable | null },
     gridId: string,
     notes: HandOvers,
   ): Promise<DockerRun> {
     const { clock } = this.#context;
     const began = clock.monotonicMs();
     const { waitedMs } = this;
-    const labels = { gridId, key: job.key, attempt: job.attempt, program: 'script', nonce: this.#nonce } as const;
-    const input = bootstrapInput(script, taskEnv(job));
+    const { key, attempt } = job;
+    const labels = { gridId, key, attempt, program: 'script', nonce: this.#nonce, image } as const;
+    const input = bootstrapInput(script, taskEnv(job), job.secrets);
     await notes.note(this.#id, { labels, waitedMs });
     if (!this.isFit) {
       await notes.forget(this.#id);
       throw new Error('the container ended while it was given its task');
     }
+    this.#up.output.hide(mask);
     send(this.#up.attached, input);
     const now = clock.monotonicMs();
     return new DockerRun(
@@ -88,6 +91,7 @@ export class WarmContainer {
         program: 'script',
         nonce: this.#nonce,
         image,
+        mask,
         timeoutMs: job.timeoutMs,
         remainingMs: job.timeoutMs,
         output: this.#up.output,

@@ -93,6 +93,7 @@ export class WarmPool {
       died: this.#died,
       kinds: kinds.map(({ image, spec, waiting }) => ({
         image: image.name,
+        network: spec.HostConfig.NetworkMode,
         cpus: spec.HostConfig.NanoCpus / 1e9,
         memory_bytes: spec.HostConfig.Memory,
         waiting: waiting.length,

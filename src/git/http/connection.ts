@@ -12,12 +12,14 @@ import { getCACertificates } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
 import type { Clock } from '../../runtime.ts';
 import { GitError } from '../errors.ts';
+import { Collector } from './collector.ts';
 import { proxyFor } from './proxy.ts';
 
 const MAX_REDIRECTS = 5;
 const MAX_SOCKETS = 4;
 const KEEP_ALIVE_MS = 60_000;
 const STATUS_WORDS_CHARS = 300;
+const GUNZIP_CHUNK_BYTES = 256 * 1024;
 
 export interface HttpRequest {
   method: 'GET' | 'POST';
@@ -37,6 +39,13 @@ export interface HttpAnswer {
   body: Buffer;
   /** Where the answer came from in the end. */
   url: URL;
+}
+
+/** The answer has no end, or a later one than anybody can use. What came of it is thrown away. */
+export class AnswerTooLongError extends GitError {
+  constructor(operation: string, origin: string, maxAnswerBytes: number) {
+    super('corrupt-remote', operation, `${origin} answers with more than ${maxAnswerBytes} bytes`);
+  }
 }
 
 /** Why this process cannot reach the host by itself, although another program may: certificates, kinds of proxies. */
@@ -192,21 +201,15 @@ export class Connection {
 
 async function readBody(message: IncomingMessage, request: HttpRequest): Promise<Buffer> {
   const { maxAnswerBytes, operation, url } = request;
-  const tooLong = (): GitError =>
-    new GitError('unknown', operation, `${url.origin} answers with more than ${maxAnswerBytes} bytes`);
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of message) {
-    const part = chunk as Buffer;
-    bytes += part.length;
-    if (bytes > maxAnswerBytes) throw tooLong();
-    chunks.push(part);
-  }
+  const tooLong = (): GitError => new AnswerTooLongError(operation, url.origin, maxAnswerBytes);
+  if (Number(message.headers['content-length'] ?? 0) > maxAnswerBytes) throw tooLong();
+  const collector = new Collector(maxAnswerBytes);
+  for await (const chunk of message) if (!collector.add(chunk as Buffer)) throw tooLong();
   if (!message.complete) throw new Error('the answer was cut off');
-  const whole = Buffer.concat(chunks);
+  const whole = collector.take();
   if (message.headers['content-encoding'] !== 'gzip') return whole;
   try {
-    return gunzipSync(whole, { maxOutputLength: maxAnswerBytes });
+    return gunzipSync(whole, { maxOutputLength: maxAnswerBytes, chunkSize: GUNZIP_CHUNK_BYTES });
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLong();
     throw new GitError('network', operation, `${url.origin} sends what does not unpack`, { cause });

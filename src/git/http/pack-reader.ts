@@ -1,6 +1,6 @@
 /**
  * Reads a pack as it comes over the wire: whole objects, and deltas whose base stands in the same pack or is known here
- * already (a thin pack). Bounded in the size of each object, and checked against its own checksum.
+ * already (a thin pack). Bounded in the size of each object and of all together, and checked against its own checksum.
  *
  * Format: https://git-scm.com/docs/pack-format
  */
@@ -15,6 +15,8 @@ const TYPES: Readonly<Record<number, ObjectType>> = { 1: 'commit', 2: 'tree', 3:
 const OFS_DELTA = 6;
 const REF_DELTA = 7;
 const HEADER_BYTES = 12;
+/** What an object costs beside its bytes. */
+const OVERHEAD_BYTES = 300;
 /** What zlib takes at least. */
 const MIN_CHUNK_BYTES = 64;
 
@@ -22,6 +24,8 @@ export interface PackReadOptions {
   format: ObjectFormat;
   /** Of one object, unpacked. */
   maxObjectBytes: number;
+  /** Of all objects and differences, unpacked, with what each costs beside its bytes. */
+  maxTotalBytes: number;
   /** Objects that were here before, for deltas against them. */
   known: (oids: readonly Oid[]) => Promise<ReadonlyMap<Oid, GitObject>>;
 }
@@ -34,44 +38,69 @@ interface Entry {
   content: Buffer;
 }
 
-/** @throws OversizedError for an object above the bound; ProtocolError when it is no pack, or damaged. */
+/** @throws OversizedError for what is above a bound; ProtocolError when it is no pack, or damaged. */
 export async function readPack(pack: Buffer, options: PackReadOptions): Promise<GitObject[]> {
-  const entries = readEntries(pack, options);
-  const bases = entries.flatMap(({ base }) => (typeof base === 'string' ? [base] : []));
-  const inPack = new Map<number, GitObject>();
+  const total = new Total(options.maxTotalBytes);
+  const entries = readEntries(pack, options, total);
   const byOid = new Map<Oid, GitObject>();
+  /** Differences by what they are told against: a place in the pack, or an id. */
+  const waiting = new Map<number | Oid, Entry[]>();
+  const ready: { at: number | null; object: GitObject }[] = [];
   const keep = (at: number, object: GitObject): void => {
-    inPack.set(at, object);
     byOid.set(object.oid, object);
+    ready.push({ at, object });
   };
-  let open: Entry[] = [];
   for (const entry of entries) {
     if (entry.type) keep(entry.at, makeObject(entry.type, entry.content, options.format));
-    else open.push(entry);
-  }
-  const foreign = bases.filter((base) => !byOid.has(base));
-  const before = foreign.length > 0 ? await options.known([...new Set(foreign)]) : new Map<Oid, GitObject>();
-  // In the order of the pack a base mostly comes first; where it does not, another round finds it.
-  while (open.length > 0) {
-    const left: Entry[] = [];
-    for (const entry of open) {
-      const { base } = entry;
-      const found = typeof base === 'number' ? inPack.get(base) : (byOid.get(base as Oid) ?? before.get(base as Oid));
-      if (!found) {
-        left.push(entry);
-        continue;
-      }
-      const size = deltaResultBytes(entry.content);
-      if (size > options.maxObjectBytes) throw new OversizedError(size);
-      keep(entry.at, makeObject(found.type, applyDelta(found.content, entry.content), options.format));
+    else if (entry.base !== null) {
+      const others = waiting.get(entry.base);
+      if (others) others.push(entry);
+      else waiting.set(entry.base, [entry]);
     }
-    if (left.length === open.length) throw new ProtocolError('a pack with deltas against objects that nobody has');
-    open = left;
   }
+  // Each is looked at once, in whatever order they stand.
+  const resolve = (): void => {
+    for (let base = ready.pop(); base; base = ready.pop()) {
+      for (const key of [base.at, base.object.oid]) {
+        const found = key === null ? undefined : waiting.get(key);
+        if (key === null || !found) continue;
+        waiting.delete(key);
+        for (const { at, content } of found) {
+          const size = deltaResultBytes(content);
+          if (size > options.maxObjectBytes) throw new OversizedError(size);
+          total.add(size);
+          keep(at, makeObject(base.object.type, applyDelta(base.object.content, content), options.format));
+        }
+      }
+    }
+  };
+  resolve();
+  const foreign = [...waiting.keys()].filter((key) => typeof key === 'string');
+  if (foreign.length > 0) {
+    for (const object of (await options.known(foreign)).values()) ready.push({ at: null, object });
+    resolve();
+  }
+  if (waiting.size > 0) throw new ProtocolError('a pack with deltas against objects that nobody has');
   return [...byOid.values()];
 }
 
-function readEntries(pack: Buffer, { format, maxObjectBytes }: PackReadOptions): Entry[] {
+/** How much has been unpacked so far. */
+class Total {
+  readonly #maxBytes: number;
+  #bytes = 0;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** @throws OversizedError */
+  add(bytes: number): void {
+    this.#bytes += bytes + OVERHEAD_BYTES;
+    if (this.#bytes > this.#maxBytes) throw new OversizedError(this.#bytes, `more than ${this.#maxBytes} bytes in all`);
+  }
+}
+
+function readEntries(pack: Buffer, { format, maxObjectBytes }: PackReadOptions, total: Total): Entry[] {
   const idBytes = format === 'sha1' ? 20 : 32;
   const end = pack.length - idBytes;
   if (end < HEADER_BYTES || pack.toString('latin1', 0, 4) !== 'PACK') throw new ProtocolError('not a pack');
@@ -99,6 +128,7 @@ function readEntries(pack: Buffer, { format, maxObjectBytes }: PackReadOptions):
     const type = TYPES[header.type] ?? null;
     if (!type && base === null) throw new ProtocolError(`an entry of type ${header.type} in a pack`);
     if (header.size > maxObjectBytes) throw new OversizedError(header.size);
+    total.add(header.size);
     const { content, used } = inflate(pack.subarray(at, end), header.size);
     at += used;
     entries.push({ at: start, type, base, content });
@@ -107,11 +137,11 @@ function readEntries(pack: Buffer, { format, maxObjectBytes }: PackReadOptions):
   return entries;
 }
 
-/** An object whose header says that it is above the bound. */
+/** More than is taken: one object, as its header says, or all of them. */
 export class OversizedError extends ProtocolError {
   readonly bytes: number;
-  constructor(bytes: number) {
-    super(`an object of ${bytes} bytes`);
+  constructor(bytes: number, what = `an object of ${bytes} bytes`) {
+    super(what);
     this.bytes = bytes;
   }
 }

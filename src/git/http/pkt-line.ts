@@ -15,6 +15,8 @@ export type Packet =
 
 const LENGTH_DIGITS = 4;
 const MAX_PACKET_BYTES = 65_520;
+/** Of each of the bands that are for people. */
+const MAX_SAID_CHARACTERS = 64 * 1024;
 const MARKS = ['flush', 'delimiter', 'response-end'] as const;
 
 export const FLUSH = Buffer.from('0000');
@@ -68,17 +70,27 @@ export interface SideBand {
   fatal: string | null;
 }
 
-/** Takes the bands apart again. @throws ProtocolError on an unknown band. */
-export function splitBands(parts: Iterable<Buffer>): SideBand {
+/**
+ * Takes the bands apart again, and keeps the beginning of what was said: there may be no end of it.
+ * @param into parts that lie one behind the other in this may be put together there, without a second copy of a long answer;
+ *   what it held is gone then.
+ * @throws ProtocolError on an unknown band.
+ */
+export function splitBands(parts: Iterable<Buffer>, into: Buffer | null = null): SideBand {
   const data: Buffer[] = [];
+  let moved = 0;
   let progress = '';
   let fatal: string | null = null;
+  const withMore = (text: string, part: Buffer): string =>
+    text.length < MAX_SAID_CHARACTERS ? text + part.toString('utf8', 1, 1 + MAX_SAID_CHARACTERS) : text;
   for (const part of parts) {
-    const content = part.subarray(1);
-    if (part[0] === 1) data.push(content);
-    else if (part[0] === 2) progress += content.toString('utf8');
-    else if (part[0] === 3) fatal = `${fatal ?? ''}${content.toString('utf8')}`;
+    if (part[0] === 1) {
+      // Never beyond where it stood: each part has a head that is left out.
+      if (into) moved += part.copy(into, moved, 1);
+      else data.push(part.subarray(1));
+    } else if (part[0] === 2) progress = withMore(progress, part);
+    else if (part[0] === 3) fatal = withMore(fatal ?? '', part);
     else throw new ProtocolError(`unknown band ${part[0] ?? 'none'}`);
   }
-  return { data: Buffer.concat(data), progress, fatal };
+  return { data: into ? into.subarray(0, moved) : Buffer.concat(data), progress, fatal };
 }

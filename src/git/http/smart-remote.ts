@@ -10,7 +10,15 @@ import type { GitObject } from '../objects.ts';
 import type { ObjectFormat, Oid } from '../oid.ts';
 import type { RemoteAddress } from '../remote-address.ts';
 import type { RefSwap } from '../repository.ts';
-import { Connection, failureOf, type HttpAnswer, type HttpRequest, UnreachableByUs } from './connection.ts';
+import { type AnswerBounds, MAX_PACK_BYTES } from './bounds.ts';
+import {
+  AnswerTooLongError,
+  Connection,
+  failureOf,
+  type HttpAnswer,
+  type HttpRequest,
+  UnreachableByUs,
+} from './connection.ts';
 import type { HttpCredentials } from './http-credentials.ts';
 import { OversizedError, readPack } from './pack-reader.ts';
 import { ProtocolError } from './pkt-line.ts';
@@ -30,9 +38,11 @@ import {
 } from './wire.ts';
 
 const MAX_ABILITIES_BYTES = 64 * 1024;
-const MAX_LISTING_BYTES = 128 * 1024 * 1024;
-const MAX_REPORT_BYTES = 16 * 1024 * 1024;
-const MAX_PACK_BYTES = 512 * 1024 * 1024;
+/** Some 220,000 refs. */
+const MAX_LISTING_BYTES = 16 * 1024 * 1024;
+const MAX_REPORT_BYTES = 8 * 1024 * 1024;
+/** Of what the other side says, in an error. */
+const MAX_SAID_CHARACTERS = 2_000;
 /** Above this, packing a request's text is worth its while. */
 const GZIP_FROM_BYTES = 1024;
 
@@ -81,27 +91,29 @@ export class SmartRemote {
     return this.#reading('ls-remote', () => readLsRefs(answer.body, prefixes));
   }
 
-  /** The pack as it came. @throws GitError; UnfitError */
-  async fetchPack(wish: FetchWish, signal?: AbortSignal): Promise<Buffer> {
+  /** The pack as it came. @throws GitError; UnfitError; OversizedError when it is longer */
+  async fetchPack(wish: FetchWish, signal?: AbortSignal, maxAnswerBytes: number = MAX_PACK_BYTES): Promise<Buffer> {
     const abilities = await this.abilities(signal);
     const body = fetchRequest(wish, abilities);
-    const answer = await this.#post('upload-pack', 'fetch', body, MAX_PACK_BYTES, signal);
+    const answer = await this.#post('upload-pack', 'fetch', body, maxAnswerBytes, signal).catch((error: unknown) => {
+      if (!(error instanceof AnswerTooLongError)) throw error;
+      throw new OversizedError(maxAnswerBytes + 1, `more than ${maxAnswerBytes} bytes in one answer`);
+    });
     return this.#reading('fetch', () => readFetch(answer.body));
   }
 
   /**
    * @param options.known objects that are here, for deltas against them.
-   * @throws GitError; UnfitError; OversizedError for an object above the bound.
+   * @throws GitError; UnfitError; OversizedError for what is above a bound.
    */
   async fetch(
     wish: FetchWish,
-    options: {
-      maxObjectBytes: number;
+    options: AnswerBounds & {
       known: (oids: readonly Oid[]) => Promise<ReadonlyMap<Oid, GitObject>>;
       signal?: AbortSignal | undefined;
     },
   ): Promise<GitObject[]> {
-    const pack = await this.fetchPack(wish, options.signal);
+    const pack = await this.fetchPack(wish, options.signal, options.maxAnswerBytes);
     const { format } = await this.abilities(options.signal);
     try {
       return await readPack(pack, { format, ...options });
@@ -233,8 +245,9 @@ export class SmartRemote {
 
 /** The kinds are those that git's own words lead to. */
 function refusal(operation: string, { message }: WireRefusal): GitError {
-  const kind = classify({ exitCode: 128, stderr: `fatal: remote error: ${message}\nremote: ${message}`, ending: null });
-  return new GitError(kind === 'corrupt-local' ? 'corrupt-remote' : kind, operation, `the remote says: ${message}`);
+  const said = message.slice(0, MAX_SAID_CHARACTERS);
+  const kind = classify({ exitCode: 128, stderr: `fatal: remote error: ${said}\nremote: ${said}`, ending: null });
+  return new GitError(kind === 'corrupt-local' ? 'corrupt-remote' : kind, operation, `the remote says: ${said}`);
 }
 
 /** Cut off on its way, or garbled: what was asked may have been done. */

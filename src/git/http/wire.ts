@@ -5,12 +5,14 @@
  * Formats: https://git-scm.com/docs/protocol-v2, https://git-scm.com/docs/pack-protocol
  */
 import type { ObjectFormat, Oid, RefName } from '../oid.ts';
-import { isOid, refName } from '../oid.ts';
+import { headBranchOf, isOid, isRefName, refName } from '../oid.ts';
 import { verdictOfRemote } from '../push-report.ts';
 import type { RefSwap, SwapVerdict } from '../repository.ts';
 import { DELIMITER, FLUSH, lineOf, type Packet, ProtocolError, packet, packets, splitBands } from './pkt-line.ts';
 
 const AGENT = 'agent=d-grid';
+/** Of what was told before it gave up. */
+const MAX_TOLD_CHARACTERS = 500;
 const NOT_YET = { sha1: '0'.repeat(40), sha256: '0'.repeat(64) } as const;
 
 export interface HostAbilities {
@@ -83,12 +85,12 @@ export function readLsRefs(body: Buffer, prefixes: readonly string[]): WireListi
     if (id === 'ERR') throw new WireRefusal(line.slice(4));
     if (name === 'HEAD') {
       const target = attributes.find((attribute) => attribute.startsWith('symref-target:'));
-      if (target) headBranch = refName(target.slice('symref-target:'.length));
+      if (target) headBranch = headBranchOf(target.slice('symref-target:'.length));
       continue;
     }
-    if (!isOid(id) || !prefixes.some((prefix) => name.startsWith(prefix))) continue;
-    if (/^0+$/.test(id)) broken.push(refName(name));
-    else refs.set(refName(name), id);
+    if (!isOid(id) || !isRefName(name) || !prefixes.some((prefix) => name.startsWith(prefix))) continue;
+    if (/^0+$/.test(id)) broken.push(name);
+    else refs.set(name, id);
   }
   if (!ended) throw new ProtocolError('the listing breaks off');
   return { refs, headBranch, broken };
@@ -128,7 +130,7 @@ export class WireRefusal extends Error {
   override readonly name = 'WireRefusal';
 }
 
-/** @returns the pack. @throws ProtocolError; WireRefusal */
+/** @param body holds the pack afterwards, and nothing else. @returns the pack. @throws ProtocolError; WireRefusal */
 export function readFetch(body: Buffer): Buffer {
   const parts: Buffer[] = [];
   let section = '';
@@ -144,9 +146,14 @@ export function readFetch(body: Buffer): Buffer {
     if (section === '') section = line;
   }
   if (section !== 'packfile') throw new ProtocolError('an answer without a pack');
-  const { data, fatal } = splitBands(parts);
-  if (fatal !== null) throw new WireRefusal(fatal.trim());
+  const { data, fatal, progress } = splitBands(parts, body);
+  // Which object it is about stands in what it told while it worked.
+  if (fatal !== null) throw new WireRefusal([fatal, progress.slice(-MAX_TOLD_CHARACTERS)].map(wordsOf).join('; '));
   return data;
+}
+
+function wordsOf(text: string): string {
+  return text.replaceAll('\0', '').trim();
 }
 
 /** @param pack empty when nothing but deletions is asked for. */

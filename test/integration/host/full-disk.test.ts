@@ -4,6 +4,7 @@ import { expect, it } from 'vitest';
 import type { CleanStep } from '../../../src/executor/executor.ts';
 import { decideAdmission, NOTHING_EXCEEDED } from '../../../src/host/admission.ts';
 import { Healer } from '../../../src/host/healer.ts';
+import { keyOf } from '../../../src/host/healing.ts';
 import { Quota } from '../../../src/host/quota.ts';
 import { Sensors } from '../../../src/host/sensors.ts';
 import { systemClock } from '../../../src/runtime.ts';
@@ -11,7 +12,20 @@ import { recordEvents } from '../../support/recorded-events.ts';
 import { smallExt4, smallTmpfs } from '../../support/small-file-system.ts';
 
 const MIB = 1024 ** 2;
-const thresholds = { maxCpuPercent: 100, maxMemoryPercent: 100, maxDiskPercent: 90 };
+const thresholds = {
+  maxCpuPercent: 100,
+  maxMemoryPercent: 100,
+  maxDiskPercent: 90,
+  maxCpuPressure: 0,
+  maxMemoryPressure: 0,
+  maxIoPressure: 0,
+  maxLoadPerCpu: 0,
+};
+const STEPS: readonly CleanStep[] = [
+  { kind: 'dangling-images' },
+  { kind: 'own-image', image: 'one' },
+  { kind: 'own-containers' },
+];
 const sensors = new Sensors({ clock: systemClock });
 
 async function fill(path: string, bytes: number): Promise<void> {
@@ -28,14 +42,14 @@ async function fill(path: string, bytes: number): Promise<void> {
 it('pauses on a full disk, cleans only as far as needed, and resumes', async () => {
   const disk = await smallExt4(64);
   const { freeBytes = 0 } = (await sensors.readDisks([disk])).disks[0]?.disk ?? {};
-  const leftovers: Partial<Record<CleanStep['kind'], string>> = {
+  const files: Record<string, string> = {
     'own-containers': join(disk, 'container'),
-    'own-images': join(disk, 'image'),
+    'own-image one': join(disk, 'image'),
     'dangling-images': join(disk, 'dangling'),
   };
-  await fill(leftovers['own-containers'] ?? '', MIB);
-  await fill(leftovers['own-images'] ?? '', 12 * MIB);
-  await fill(leftovers['dangling-images'] ?? '', 2 * MIB);
+  await fill(files['own-containers'] ?? '', MIB);
+  await fill(files['own-image one'] ?? '', 12 * MIB);
+  await fill(files['dangling-images'] ?? '', 2 * MIB);
   await fill(join(disk, 'not-ours'), Math.floor(freeBytes * 0.95) - 15 * MIB);
 
   const full = decideAdmission(NOTHING_EXCEEDED, await sensors.read([disk]), thresholds);
@@ -49,16 +63,22 @@ it('pauses on a full disk, cleans only as far as needed, and resumes', async () 
     policy: { pruneDanglingImages: true, pruneBuildCache: true },
     maxDiskPercent: thresholds.maxDiskPercent,
     readDisks: async () => (await sensors.readDisks([disk])).disks,
-    clean: async (step) => {
-      await rm(leftovers[step.kind] ?? '');
-      return { step: step.kind, removed: [step.kind] };
+    sources: [
+      {
+        name: 'files',
+        survey: async () => STEPS.map((step) => ({ step, path: disk, bytes: null, inodes: null, isLastResort: false })),
+      },
+    ],
+    carryOut: async (step) => {
+      await rm(files[keyOf(step)] ?? '');
+      return [step.kind];
     },
   });
   const report = await healer.heal();
-  expect(report).toMatchObject({ outcome: 'enough-free', steps: ['own-containers', 'own-images'] });
+  expect(report).toMatchObject({ outcome: 'enough-free', steps: ['own-containers', 'own-image one'] });
   expect(report.freedBytes).toBeGreaterThanOrEqual(13 * MIB);
   expect(report.freedBytes).toBeLessThan(14 * MIB);
-  expect(events.all.map(({ name }) => name)).toEqual(['cleanup.completed', 'cleanup.completed']);
+  expect(events.all.map(({ name }) => name)).toEqual(['cleanup.completed', 'cleanup.completed', 'cleanup.ended']);
 
   const after = decideAdmission(full.state, await sensors.read([disk]), thresholds);
   expect(after).toMatchObject({ open: true, transitions: [{ to: 'cleared' }] });

@@ -1,7 +1,7 @@
 /** One move of the branch: what people queue and withdraw, what workers record. */
 import type { Oid, RefName } from '../../../src/git/oid.ts';
-import { COMPLETED_DIR, FAILED_DIR, QUEUE_DIR } from '../../../src/ledger/names.ts';
-import { RECORD_FILE } from '../../../src/ledger/state-writer.ts';
+import { COMPLETED_DIR, FAILED_DIR, QUEUE_DIR, SIGNATURE_SUFFIX } from '../../../src/ledger/names.ts';
+import { RECORD_FILE, RECORD_SIGNATURE_FILE } from '../../../src/ledger/state-writer.ts';
 import { isTaskId, type TaskId } from '../../../src/task/id.ts';
 import { parseResultRecord } from '../../../src/task/result-schema.ts';
 import type { Examination } from './check.ts';
@@ -21,7 +21,9 @@ export function isWorkersCommit({ committerEmail, message }: OracleCommit): bool
 type Place =
   | { kind: 'queue'; taskId: TaskId }
   | { kind: 'record'; taskId: TaskId }
+  /** Logs, and the signature of the record. */
   | { kind: 'log'; taskId: TaskId; name: string }
+  | { kind: 'queue-signature'; taskId: TaskId }
   | { kind: 'other' };
 
 export function checkBranchChange(examination: Examination, change: RefChange): void {
@@ -84,6 +86,9 @@ function checkWorkersFiles(
         report('record', ref, `${path} is not what the finished state of ${place.taskId} holds`);
       }
     }
+    if (place.kind === 'queue-signature' && (after !== null || !brought.has(place.taskId))) {
+      report('queue-file', ref, `${path} was ${after === null ? 'removed without a record' : 'written by a worker'}`);
+    }
     if (place.kind !== 'queue') continue;
     const finished = brought.get(place.taskId);
     if (after !== null) report('queue-file', ref, `${path} was ${before === null ? 'added' : 'changed'} by a worker`);
@@ -134,6 +139,7 @@ function recordProblem(content: Buffer | null, { state }: Finished): string | nu
 }
 
 function placeOf(path: string): Place {
+  if (path.endsWith(SIGNATURE_SUFFIX)) return signaturePlace(placeOf(path.slice(0, -SIGNATURE_SUFFIX.length)));
   const name = path.slice(path.lastIndexOf('/') + 1);
   const stem = name.endsWith('.json') ? name.slice(0, -'.json'.length) : '';
   if (path.startsWith(`${QUEUE_DIR}/`)) return isTaskId(stem) ? { kind: 'queue', taskId: stem } : { kind: 'other' };
@@ -145,4 +151,9 @@ function placeOf(path: string): Place {
     if (parts.length === 2 && isTaskId(id)) return { kind: 'log', taskId: id, name };
   }
   return { kind: 'other' };
+}
+
+function signaturePlace(of: Place): Place {
+  if (of.kind === 'queue') return { kind: 'queue-signature', taskId: of.taskId };
+  return of.kind === 'record' ? { kind: 'log', taskId: of.taskId, name: RECORD_SIGNATURE_FILE } : { kind: 'other' };
 }

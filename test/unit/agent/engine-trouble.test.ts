@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { refName } from '../../../src/git/oid.ts';
 import { type Clock, systemClock } from '../../../src/runtime.ts';
-import { MemoryGrid, type TestWorker } from '../../support/memory-grid.ts';
+import { MemoryGrid, type TestWorker, testSettings } from '../../support/memory-grid.ts';
 import { StubEngine } from '../../support/stub-executor.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { until } from '../../support/until.ts';
@@ -46,6 +46,22 @@ describe('an engine that fails', () => {
     expect(await g.record('bad')).toMatchObject({ attempt: 1, reason: 'exit-code', exit_code: 3 });
     await until('the containers to go', () => engine.containers.size === 0);
     expect(engine.starts).toHaveLength(2);
+    await stop(worker);
+  });
+
+  it('is none where it refuses what a task asks for: that task ends, and the others go on', async () => {
+    const g = await grid();
+    await g.queue({ odd: { script: 'exit 0', network: 'absent' }, good: { script: 'exit 0' } });
+    const engine = engineWith({});
+    const docker = { ...testSettings('/nonexistent', 'a').docker, allowedNetworks: ['absent'] };
+    const worker = await g.startWorker('a', { engine, settings: { docker } });
+    await until('the records', async () => (await g.record('odd')) !== null && (await g.record('good')) !== null);
+    expect(await g.record('odd')).toMatchObject({
+      reason: 'rejected',
+      message: expect.stringContaining('does not exist on this node'),
+    });
+    expect(await g.record('good')).toMatchObject({ status: 'success' });
+    expect(worker.events.named('engine.unavailable')).toEqual([]);
     await stop(worker);
   });
 
@@ -180,5 +196,44 @@ describe('containers that are made ahead', () => {
     expect(worker.agent.state).toBe('running');
     await stop(worker);
     expect(engine.readiness).toBe('empty');
+  });
+});
+
+describe('an engine that cannot limit what tasks use', () => {
+  function unlimited(): StubEngine {
+    return Object.assign(engineWith({}), { missingLimits: ['memory', 'pids'] });
+  }
+
+  it('gets no task, says why, and gets them once it can', async () => {
+    const g = await grid();
+    await g.queue({ task: { script: 'exit 0' } });
+    const engine = unlimited();
+    const worker = await g.startWorker('a', { engine, settings: { healthCheckEvery: 1 } });
+    await until('the worker to say so', () => worker.events.named('engine.unlimited').length > 0);
+    expect(worker.events.named('engine.unlimited')).toEqual([
+      { engine: 'stub', missing: ['memory', 'pids'], accepted: false },
+    ]);
+    await until('some looks', () => worker.events.named('health.passed').length > 3);
+    expect(worker.gate.reasons).toEqual([
+      { reason: 'limits', text: expect.stringContaining('memory, pids of a task (ALLOW_UNLIMITED_TASKS)') },
+    ]);
+    expect(engine.starts).toEqual([]);
+    engine.missingLimits = [];
+    await until('the record', async () => (await g.record('task')) !== null);
+    expect(worker.events.named('engine.unlimited')).toHaveLength(1);
+    await stop(worker);
+  });
+
+  it('gets them where the operator accepts that, and it is told', async () => {
+    const g = await grid();
+    await g.queue({ task: { script: 'exit 0' } });
+    const { docker } = testSettings('/nowhere', 'a');
+    const worker = await g.startWorker('a', {
+      engine: unlimited(),
+      settings: { docker: { ...docker, allowUnlimitedTasks: true } },
+    });
+    await until('the record', async () => (await g.record('task')) !== null);
+    expect(worker.events.named('engine.unlimited')).toMatchObject([{ accepted: true }]);
+    await stop(worker);
   });
 });

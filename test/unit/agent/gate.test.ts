@@ -22,12 +22,19 @@ describe('Gate', () => {
     });
     expect(Object.fromEntries(readiness)).toEqual({
       draining: 'empty',
+      hours: 'empty',
+      'memory-pressure': 'empty',
+      'cpu-pressure': 'hold',
+      'io-pressure': 'hold',
+      load: 'hold',
       memory: 'empty',
       disk: 'empty',
       engine: 'hold',
+      limits: 'hold',
       rate: 'hold',
       cpu: 'hold',
       state: 'hold',
+      signing: 'hold',
       registration: 'hold',
     });
     gate.close('engine', 'away');

@@ -9,7 +9,12 @@ import { memoryClient } from '../../support/memory-client.ts';
 import { MAIN, MemoryGrid } from '../../support/memory-grid.ts';
 
 function task(id: string, script = 'true'): NewTask {
-  return { taskId: taskId(id), content: Buffer.from(JSON.stringify({ task_id: id, script })), source: `${id}.json` };
+  return {
+    taskId: taskId(id),
+    content: Buffer.from(JSON.stringify({ task_id: id, script })),
+    source: `${id}.json`,
+    signature: null,
+  };
 }
 
 const grid = () => new MemoryGrid('/nowhere');

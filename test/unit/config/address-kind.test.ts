@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { dockerHost, imageName, imagePattern, networkName } from '../../../src/config/docker-kind.ts';
+import { dockerHost, imageName, imagePattern, networkName, networkPattern } from '../../../src/config/docker-kind.ts';
 import type { Machine } from '../../../src/config/machine.ts';
 import { nodeIdFromHost } from '../../../src/config/node-name.ts';
 import { OPTIONS } from '../../../src/config/options.ts';
@@ -85,7 +85,8 @@ test('image patterns', () =>
   accepts(
     imagePattern(),
     ['*', 'busybox:*', 'r.example.com/team/*', `sha256:${'a'.repeat(64)}`],
-    ['a b', '-x', 'a\nb'],
+    // What could match no image is a mistake, and not a list that allows less than it seems to.
+    ['a b', '-x', 'a\nb', 'Busybox', 'busybox:?', 'a@sha256:12', 'sha256:12', 'a:b:c/d'],
   ));
 
 test('networks: never the host’s or another container’s', () =>
@@ -93,6 +94,13 @@ test('networks: never the host’s or another container’s', () =>
     networkName(),
     ['none', 'bridge', 'tasks_net'],
     ['host', 'HOST', 'container:web', 'ns:/proc/1/ns/net', '-x', ''],
+  ));
+
+test('patterns of networks: nor by any pattern that is one', () =>
+  accepts(
+    networkPattern(),
+    ['*', 'team-*', 'builds', 'bridge'],
+    ['host', 'Host', 'default', 'container:*', 'ns:*', '-x', 'a b', ''],
   ));
 
 test('engine addresses', () =>

@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { settingsInForce } from '../../../src/config/describe.ts';
-import { type LoadInput, loadClientSettings, loadSettings, type Problem } from '../../../src/config/load.ts';
+import {
+  type LoadInput,
+  loadClientSettings,
+  loadFilterSettings,
+  loadSettings,
+  type Problem,
+} from '../../../src/config/load.ts';
 import type { Machine } from '../../../src/config/machine.ts';
 import { OPTION_NAMES, OPTIONS, optionOf } from '../../../src/config/options.ts';
 import { PROFILE_NAMES, PROFILES } from '../../../src/config/profiles.ts';
@@ -294,12 +300,37 @@ describe('rules', () => {
     expect(settings({ LOG_FILE: 'logs/new/worker.log' }).logFile).toBe(join(cwd, 'logs/new/worker.log'));
     expect(settings({ LOG_FILE: '-' }).logFile).toBeNull();
   });
-  test('signing that would not be done', () => {
+  test('signing needs to know whom to trust', () => {
+    writeFileSync(join(cwd, 'keys'), '');
     expect(problems({ ENABLE_TASK_SIGNING: 'true' })).toEqual([
-      { name: 'ENABLE_TASK_SIGNING', message: expect.stringContaining('does not verify signatures') },
+      { name: 'ENABLE_TASK_SIGNING', message: expect.stringContaining('TRUSTED_KEYS_FILE') },
     ]);
-    expect(names({ TRUSTED_KEYS_FILE: 'keys' })).toEqual(['TRUSTED_KEYS_FILE']);
+    expect(names({ TRUSTED_KEYS_FILE: 'gone' })).toEqual(['TRUSTED_KEYS_FILE']);
+    expect(names({ REVOKED_KEYS_FILE: 'keys' })).toEqual(['REVOKED_KEYS_FILE']);
     expect(names({ ENABLE_TASK_SIGNING: 'no', TRUSTED_KEYS_FILE: '' })).toEqual([]);
+    const keys = join(cwd, 'keys');
+    expect(settings({ ENABLE_TASK_SIGNING: 'yes', TRUSTED_KEYS_FILE: 'keys' }).signing).toMatchObject({
+      isRequired: true,
+      trustedKeysFile: keys,
+      revokedKeysFile: null,
+      nodeKeyFile: null,
+      maxLifetimeMs: 30 * 86_400_000,
+    });
+  });
+  test('a grid is named by its repository, however it is reached', () => {
+    const addresses = [
+      'https://git.example.com/team/tasks.git',
+      'https://me@Git.Example.com:8443/team/tasks/',
+      'ssh://git@git.example.com:2222/team/tasks.git',
+      'git@git.example.com:team/tasks.git',
+      'git.example.com:/team/tasks',
+    ];
+    for (const DGRID_REPO_URL of addresses) {
+      expect(settings({ DGRID_REPO_URL }).signing.grid, DGRID_REPO_URL).toBe('git.example.com/team/tasks');
+    }
+    expect(settings({ DGRID_REPO_URL: 'file:///srv/tasks.git' }).signing.grid).toBe('/srv/tasks');
+    expect(settings({ GRID_NAME: 'the grid' }).signing.grid).toBe('the grid');
+    expect(names({ GRID_NAME: '"quoted' })).toEqual(['GRID_NAME']);
   });
   test('the clone is deleted when damaged, so it may hold nothing else', () => {
     expect(names({ DGRID_STATE_DIR: '/a/b', DGRID_REPO_PATH: '/a/b' })).toEqual(['DGRID_REPO_PATH']);
@@ -321,6 +352,23 @@ describe('webhook', () => {
     expect(names({ WEBHOOK_SECRET: 'short' })).toEqual(['WEBHOOK_SECRET']);
     expect(names({ WEBHOOK_SECRET: 'It is a secret', HTTP_PORT: '0' })).toEqual(['HTTP_PORT']);
     expect(names({ WEBHOOK_SECRET_FILE: 'gone' })).toEqual(['WEBHOOK_SECRET_FILE']);
+  });
+});
+
+describe('secrets for tasks', () => {
+  test('are looked through at the start, and need a directory to be in', () => {
+    const dir = join(cwd, 'task-secrets');
+    mkdirSync(dir, { mode: 0o700 });
+    writeFileSync(join(dir, 'key'), 'long enough\n', { mode: 0o600 });
+    writeFileSync(join(cwd, 'policy.json'), '{"secrets": {"key": {"labels": ["x"]}}}', { mode: 0o600 });
+    expect(settings({ SECRETS_DIR: dir })).toMatchObject({ secretsDir: dir, secretsPolicyFile: null });
+    const both = { SECRETS_DIR: dir, SECRETS_POLICY_FILE: 'policy.json' };
+    expect(settings(both).secretsPolicyFile).toBe(join(cwd, 'policy.json'));
+    expect(names({ SECRETS_POLICY_FILE: 'policy.json' })).toEqual(['SECRETS_POLICY_FILE']);
+    writeFileSync(join(dir, 'pin'), '1234', { mode: 0o600 });
+    writeFileSync(join(cwd, 'policy.json'), '{"secrets": {"key": {}}}');
+    expect(names(both).toSorted()).toEqual(['SECRETS_DIR', 'SECRETS_POLICY_FILE']);
+    expect(JSON.stringify(problems(both))).not.toContain('1234');
   });
 });
 
@@ -385,5 +433,36 @@ describe('the client', () => {
       'DGRID_REPO_URL',
       'GIT_COMMAND_TIMEOUT',
     ]);
+  });
+});
+
+describe('the filter in front of the engine', () => {
+  // One file for both, of which each may read what it needs.
+  const shared = { ...REPO, GIT_TOKEN_FILE: '/nowhere/token', WEBHOOK_SECRET: 'x', HTTP_PORT: '0', NODE_TTL: '1' };
+
+  test('reads the rules for containers as the worker does, and no secrets of its', () => {
+    expect(loadSettings(input(shared)).ok).toBe(false);
+    const loaded = loadFilterSettings(
+      input({ ...shared, DOCKER_MEMORY: '64m', DOCKER_WORK_SIZE: '1m' }, { flags: { DGRID_STATE_DIR: '/filter' } }),
+    );
+    if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+    expect(loaded.settings).toMatchObject({ repoUrl: REPO.DGRID_REPO_URL, nodeId: 'box-1', stateDir: '/filter' });
+    expect(loaded.settings.docker).toEqual(settings({ DOCKER_MEMORY: '64m', DOCKER_WORK_SIZE: '1m' }).docker);
+    expect(loaded.settings).not.toHaveProperty('git');
+  });
+
+  test('takes the limits of a profile', () => {
+    const loaded = loadFilterSettings(input({ ...REPO, DGRID_PROFILE: 'low-resource' }));
+    expect(loaded.ok && loaded.settings.docker.memoryBytes).toBe(256 * 1024 ** 2);
+  });
+
+  test.each([
+    [{ DOCKER_CPUS: 'many' }, 'DOCKER_CPUS'],
+    [{ DOCKER_WORK_SIZE: '1g' }, 'DOCKER_WORK_SIZE'],
+    [{ NODE_ID: 'A B' }, 'NODE_ID'],
+    [{ DGRID_NO_SUCH: '1' }, 'DGRID_NO_SUCH'],
+  ])('refuses %j', (env, name) => {
+    const loaded = loadFilterSettings(input({ ...REPO, ...env }));
+    expect(loaded.ok ? [] : loaded.problems.map((problem) => problem.name)).toEqual([name]);
   });
 });

@@ -26,3 +26,18 @@ it.each(['sha1', 'sha256'] as const)('finds in a %s tree what is there, and noth
 it('refuses what is no tree', () => {
   expect(() => new SortedEntries(Buffer.from('nonsense'), 'sha1').idOf('a')).toThrow(RangeError);
 });
+
+it('finds in a tree out of order what is there', () => {
+  const named = (mode: string, name: string): Buffer =>
+    Buffer.concat([Buffer.from(`${mode} ${name}\0`), Buffer.from(makeBlob(name, 'sha1').oid, 'hex')]);
+  fc.assert(
+    fc.property(fc.uniqueArray(names, { maxLength: 40 }), fc.infiniteStream(fc.boolean()), (all, kinds) => {
+      const entries = all.map((name) => ({ name, mode: kinds.next().value === true ? MODE_TREE : MODE_FILE }));
+      const tree = Buffer.concat(entries.map(({ mode, name }) => named(mode, name)));
+      const sorted = new SortedEntries(tree, 'sha1');
+      for (const { mode, name } of entries) {
+        expect(sorted.idOf(name)).toBe(mode === MODE_FILE ? makeBlob(name, 'sha1').oid : null);
+      }
+    }),
+  );
+});

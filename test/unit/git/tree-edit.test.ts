@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type GitObject, MODE_TREE, makeBlob, makeTree, parseTree } from '../../../src/git/objects.ts';
+import { type GitObject, MODE_TREE, makeBlob, makeObject, makeTree, parseTree } from '../../../src/git/objects.ts';
 import type { Oid } from '../../../src/git/oid.ts';
 import { editTree, type PathEdit } from '../../../src/git/tree-edit.ts';
 
@@ -63,6 +63,19 @@ describe('editTree', () => {
       }),
       { numRuns: 100 },
     );
+  });
+
+  it('takes a file out of a tree that is out of order', async () => {
+    const store = new Store();
+    const id = makeBlob('x', 'sha1').oid;
+    const entry = (name: string): Buffer => Buffer.concat([Buffer.from(`100644 ${name}\0`), Buffer.from(id, 'hex')]);
+    const odd = makeObject('tree', Buffer.concat(['z', 'b', 'm', 'a'].map(entry)), 'sha1');
+    store.objects.set(odd.oid, odd);
+    const root = await store.edit(
+      odd.oid,
+      ['b', 'z'].map((path) => ({ path, oid: null })),
+    );
+    expect([...store.flatten(root).keys()]).toEqual(['a', 'm']);
   });
 
   it('reads only the directories on the way', async () => {

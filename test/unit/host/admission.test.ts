@@ -8,15 +8,26 @@ import {
   NOTHING_EXCEEDED,
   resumePercentOf,
 } from '../../../src/host/admission.ts';
+import { NO_PRESSURE, type PressureReading } from '../../../src/host/pressure.ts';
 import type { MachineReading } from '../../../src/host/reading.ts';
 
-const thresholds = { maxCpuPercent: 80, maxMemoryPercent: 80, maxDiskPercent: 90 };
+const thresholds = {
+  maxCpuPercent: 80,
+  maxMemoryPercent: 80,
+  maxDiskPercent: 90,
+  maxCpuPressure: 0,
+  maxMemoryPressure: 0,
+  maxIoPressure: 0,
+  maxLoadPerCpu: 0,
+};
 
 function reading(figures: { cpu?: number | null; memory?: number | null; disk?: number | null; inodes?: number }) {
   const { cpu = 0, memory = 0, disk = 0, inodes } = figures;
   return {
     cpuPercent: cpu,
     memory: memory === null ? null : { totalBytes: 100, availableBytes: 100 - memory, usedPercent: memory },
+    pressure: NO_PRESSURE,
+    loadPerCpu: null,
     disks: [
       {
         path: '/data',
@@ -29,6 +40,7 @@ function reading(figures: { cpu?: number | null; memory?: number | null; disk?: 
                 freeBytes: 100 - disk,
                 usedPercent: disk,
                 inodesUsedPercent: inodes ?? null,
+                freeInodes: null,
               },
       },
     ],
@@ -175,5 +187,29 @@ describe('admitMemory', () => {
         expect(promisedBytes).toBeLessThanOrEqual(Math.max(0, availableMib - 64) * MIB);
       }),
     );
+  });
+});
+
+describe('pressure and load', () => {
+  const limits = { ...thresholds, maxCpuPressure: 60, maxMemoryPressure: 40, maxIoPressure: 0, maxLoadPerCpu: 1.5 };
+  const pressed = (pressure: Partial<PressureReading>, loadPerCpu: number | null = null): MachineReading => {
+    return { ...reading({}), pressure: { ...NO_PRESSURE, ...pressure }, loadPerCpu };
+  };
+  const resources = (state: AdmissionState): string[] => state.exceeded.map(({ resource }) => resource);
+
+  it('pause above their maximum, and not where they are switched off', () => {
+    const decision = decideAdmission(NOTHING_EXCEEDED, pressed({ cpu: 70, memory: 41, io: 100 }, 2), limits);
+    expect(resources(decision.state)).toEqual(['cpu-pressure', 'memory-pressure', 'load']);
+    expect(decision.reasons).toEqual([
+      'cpu-pressure at 70 %, above 60 %, resuming at 50 %',
+      'memory-pressure at 41 %, above 40 %, resuming at 30 %',
+      'load at 2.00 a processor, above 1.50, resuming at 1.40',
+    ]);
+    expect(decideAdmission(decision.state, pressed({ cpu: 51, memory: 29 }, 1.41), limits).reasons).toHaveLength(2);
+    expect(decideAdmission(decision.state, pressed({ cpu: 50, memory: 30 }, 1.4), limits).open).toBe(true);
+  });
+
+  it('pause nothing where the kernel does not count them', () => {
+    expect(decideAdmission(NOTHING_EXCEEDED, pressed({}), limits)).toMatchObject({ open: true, transitions: [] });
   });
 });

@@ -91,6 +91,7 @@ async function setUp() {
     writer,
     outbox,
     push,
+    onAccepted: () => undefined,
   });
   const specs = new SpecCache(repository, { maxTaskBytes: 10_000, maxTimeoutSeconds: 60 });
   const claim = async (): Promise<HeldClaim> => {
@@ -102,6 +103,7 @@ async function setUp() {
         briefOf: (file) => specs.brief(file),
         parsedOf: (file) => specs.get(file),
         isWanted: () => true,
+        suits: null,
         isOrphan: () => false,
         delayIsOver: () => true,
         arrivalOf: () => 0,
@@ -198,7 +200,14 @@ describe('an adoption', () => {
     const held = await claim();
     book.drop(held);
     const { pushes } = repository;
-    const again = await book.adopt({ oid: held.oid, state: held.state }, { spec: held.spec, raw: held.raw });
+    const again = await book.adopt(
+      { oid: held.oid, state: held.state },
+      {
+        spec: held.spec,
+        raw: held.raw,
+        signature: null,
+      },
+    );
     expect(again).toMatchObject({ oid: held.oid, stage: 'verified' });
     expect(repository.pushes).toBe(pushes);
   });

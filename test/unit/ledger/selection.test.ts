@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { oid, refName } from '../../../src/git/oid.ts';
+import { FoundFiles, type QueueFile } from '../../../src/ledger/found-files.ts';
 import type { GridView } from '../../../src/ledger/grid-view.ts';
-import { type QueueFile, QueueIndex } from '../../../src/ledger/queue-index.ts';
+import { QueueIndex } from '../../../src/ledger/queue-index.ts';
 import { type SelectionInput, SHUFFLE_WINDOW, selectCandidates } from '../../../src/ledger/selection.ts';
 import type { TaskState } from '../../../src/ledger/state-codec.ts';
 import { nodeId, type TaskId, taskId } from '../../../src/task/id.ts';
@@ -18,23 +19,16 @@ interface Task {
 }
 
 function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}): SelectionInput {
-  const files = new Map(
-    tasks.map(({ id }, index) => [
-      taskId(id),
-      { taskId: taskId(id), path: `tasks/queue/${id}.json`, blob: hex(index + 1), regular: true },
-    ]),
-  );
+  const found = new FoundFiles();
+  tasks.forEach(({ id }, index) => {
+    const name = `${id}.json`;
+    found.add(`tasks/queue/${name}`, { mode: '100644', name, oid: hex(index + 1) });
+  });
   const view: GridView = {
     branch: refName('refs/heads/main'),
     tip: hex(999),
     tipTree: hex(998),
-    queue: new QueueIndex({
-      files,
-      illegalPaths: [],
-      duplicates: [],
-      records: [],
-      alreadyRecorded: new Set(),
-    }),
+    queue: new QueueIndex({ found, records: [], alreadyRecorded: new Set() }),
     tasks: new Map(
       tasks.flatMap(({ id, state }, index) =>
         state ? [[taskId(id), { oid: hex(500 + index), state: { kind: 'state', state } }] as const] : [],
@@ -44,6 +38,7 @@ function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}):
     listedAtMs: 0,
     answeredAtMs: 0,
     fetched: false,
+    illegalRefs: [],
     elsewhere: false,
   };
   const parsedOf = (file: QueueFile) => {
@@ -59,6 +54,7 @@ function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}):
     },
     parsedOf,
     isWanted: () => true,
+    suits: null,
     isOrphan: () => false,
     delayIsOver: () => true,
     arrivalOf: (id) => tasks.find((task) => task.id === id)?.arrival ?? 1,

@@ -115,6 +115,22 @@ test('pretty: lines for people, without colours in a file', async () => {
   expect(text).toBe('[2030-01-02T03:04:05.006Z] INFO: Task claimed {"node_id":"a","task_id":"***"}\n');
 });
 
+test.each(['json', 'pretty'] as const)('%s: nothing in an entry acts on a terminal', async (logFormat) => {
+  await open({ logFormat });
+  const evil = '\u001b[2J\u001b]0;gone\u0007\u009b31m\u202egnp\r\b\u007f';
+  createEmit(log.logger)('poll.failed', {
+    err: new Error(evil, { cause: new Error(evil) }),
+    path: evil,
+    [evil]: [evil],
+  });
+  await log.flush();
+  const text = readFileSync(file, 'utf8');
+  // oxlint-disable-next-line no-control-regex -- they are what must not be there
+  expect(text).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/);
+  expect(text).toContain('\\u001b');
+  if (logFormat === 'json') expect((await entries())[0]).toMatchObject({ path: evil, err: { message: evil } });
+});
+
 test('a renamed file is opened again on SIGHUP, and nothing is lost', async () => {
   await open();
   log.logger.info('one');

@@ -69,6 +69,25 @@ test('digits of a secret inside a number break nothing', () => {
 
 test('too short is no secret', () => expect(new Redactor(['abc', '']).text('abc')).toBe('abc'));
 
+test('hexadecimal', () => {
+  const hex = Buffer.from(SECRET).toString('hex');
+  expect(new Redactor([SECRET]).text(`x ${hex} ${hex.toUpperCase()} y`)).toBe('x *** *** y');
+});
+
+test('those that come and go do not push out what is known from the beginning', () => {
+  const redactor = new Redactor(['secret-of-mine']);
+  for (let i = 0; i <= MAX_SECRETS; i++) redactor.add(`secret-<${i}>`);
+  expect(redactor.text('secret-of-mine')).toBe('***');
+});
+
+test('one that comes again counts as the latest', () => {
+  const redactor = new Redactor();
+  for (let i = 0; i < MAX_SECRETS; i++) redactor.add(`secret-<${i}>`);
+  redactor.add('secret-<0>');
+  redactor.add('one-more-secret');
+  expect(redactor.text('secret-<0> secret-<1>')).toBe('*** secret-<1>');
+});
+
 test('later secrets count, and the number is bounded', () => {
   const redactor = new Redactor();
   for (let i = 0; i <= MAX_SECRETS; i++) redactor.add(`secret-<${i}>`);

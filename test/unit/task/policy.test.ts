@@ -5,6 +5,7 @@ import type { TaskSpec } from '../../../src/task/spec.ts';
 
 const policy = {
   allowsImage: (name: string) => name === 'alpine:3',
+  allowsNetwork: (name: string) => name === 'builds',
   maxCpus: 1,
   maxMemoryBytes: 512 * 1024 ** 2,
   maxTimeoutMs: 3_600_000,
@@ -15,12 +16,30 @@ const plain: TaskSpec = {
   timeoutMs: 60_000,
   image: null,
   env: {},
+  network: null,
   cpus: null,
   memoryBytes: null,
   priority: 'medium',
   retries: 0,
   requires: [],
+  admission: null,
+  secrets: [],
 };
+
+it('gives secrets to scripts only', () => {
+  const asking = { ...plain, secrets: ['key'] };
+  expect(checkAgainstPolicy(asking, policy)).toEqual([]);
+  expect(checkAgainstPolicy({ ...asking, program: { kind: 'command', argv: ['true'] } }, policy)).toEqual([
+    'secrets: can be handed to a script only; write the command as a script, or leave secrets out',
+  ]);
+});
+
+it('gives no network that is not on the list', () => {
+  expect(checkAgainstPolicy({ ...plain, network: 'builds' }, policy)).toEqual([]);
+  expect(checkAgainstPolicy({ ...plain, network: 'host' }, policy)).toEqual([
+    'network: "host" is not on the operator\'s list (ALLOWED_NETWORKS); use one that is, or leave network out',
+  ]);
+});
 
 it('lets the defaults and everything up to the caps pass', () => {
   expect(checkAgainstPolicy(plain, policy)).toEqual([]);

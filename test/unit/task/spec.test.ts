@@ -23,11 +23,14 @@ describe('a good task file', () => {
         timeoutMs: 60_000,
         image: null,
         env: {},
+        network: null,
         cpus: null,
         memoryBytes: null,
         priority: 'medium',
         retries: 0,
         requires: [],
+        admission: null,
+        secrets: [],
       },
     });
   });
@@ -44,6 +47,8 @@ describe('a good task file', () => {
       priority: 'critical',
       retries: 10,
       requires: ['gpu', 'arch=arm64', 'region:eu/ch'],
+      network: 'team_a.builds-1',
+      secrets: ['npm-token', 'deploy.key'],
     });
     expect(parsed).toMatchObject({
       ok: true,
@@ -57,6 +62,8 @@ describe('a good task file', () => {
         priority: 'critical',
         retries: 10,
         requires: ['gpu', 'arch=arm64', 'region:eu/ch'],
+        network: 'team_a.builds-1',
+        secrets: ['npm-token', 'deploy.key'],
       },
     });
   });
@@ -121,6 +128,15 @@ describe('a wrong field is named with its remedy', () => {
     ['too many retries', { retries: 11 }, /^retries: must be a whole number from 0 to 10, not 11/],
     ['labels as a text', { requires: 'gpu' }, /^requires: must be an array of labels/],
     ['an illegal label', { requires: ['ok', 'a b'] }, /^requires:\[1\] must be a label/],
+    [
+      'the network of a container',
+      { network: 'container:x' },
+      /^network: must be the name of a network.*not "container:x"/,
+    ],
+    ['no network at all', { network: '' }, /^network: must be the name of a network/],
+    ['secrets as a text', { secrets: 'key' }, /^secrets: must be an array of names of secrets/],
+    ['a way to a secret', { secrets: ['../key'] }, /^secrets:\[0\] must be the name of a secret/],
+    ['a secret twice', { secrets: ['key', 'key'] }, /^secrets: must not have a name twice/],
     ['an unknown field', { timeout: 5 }, /^"timeout" is not a field of a task; the fields are task_id, script/],
   ])('%s', (_what, change, problem) => {
     expect(problemsOf({ ...minimal, ...change })).toEqual([expect.stringMatching(problem)]);
@@ -187,6 +203,8 @@ it('never throws, whatever stands in a field', () => {
     'memory',
     'priority',
     'requires',
+    'network',
+    'secrets',
   );
   fc.assert(
     fc.property(field, fc.jsonValue({ maxDepth: 3 }), (name, value) => {

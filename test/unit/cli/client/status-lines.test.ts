@@ -21,6 +21,7 @@ const NODE: NodeSummary = {
   running: ['a'],
   slots: 2,
   paused: [{ reason: 'disk', text: 'full' }],
+  refuses: [{ reason: 'image', text: 'big:1 failed\u001b[2J 3 times' }],
   heartbeat_interval_seconds: 60,
   ttl_seconds: 300,
   last_beat_by_its_clock: '2026-01-01T00:00:00.000Z',
@@ -52,6 +53,8 @@ describe('the status for people', () => {
     expect(text).toMatch(/^a +in work +box +1 +its node is gone, its file was removed from the queue$/m);
     expect(text).toMatch(/^w +waiting +1 +to be tried again/m);
     expect(text).toMatch(/^box +alive +1\.0\.0 +camera +1\/2 +disk +2026-01-01T00:00:00Z by its clock$/m);
+    expect(text).toMatch(/^box paused by disk: full$/m);
+    expect(text).toMatch(/^box leaves alone, for image: big:1 failed.* 3 times$/m);
     expect(text).not.toContain('\u001b');
     expect(text).not.toContain('rate');
   });

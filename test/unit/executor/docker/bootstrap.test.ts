@@ -11,15 +11,26 @@ const NONCE = '00ff00ff';
 
 describe('bootstrapInput', () => {
   it('says how many bytes follow, not characters', () => {
-    expect(bootstrapInput('é☃').toString()).toBe('\n5\né☃');
-    expect(bootstrapInput('').toString()).toBe('\n0\n');
+    expect(bootstrapInput('é☃').toString()).toBe('\n\n5\né☃');
+    expect(bootstrapInput('').toString()).toBe('\n\n0\n');
   });
 
   it('has the variables in one line of quoted shell before that', () => {
     const env = { A: "it's", B: 'x\ny', C: '$(no) `no` "no" \\' };
     expect(bootstrapInput('s', env).toString()).toBe(
-      `export A='it'\\''s';export B='x'"$DGRID_NL"'y';export C='$(no) \`no\` "no" \\'\n1\ns`,
+      `export A='it'\\''s';export B='x'"$DGRID_NL"'y';export C='$(no) \`no\` "no" \\'\n\n1\ns`,
     );
+  });
+});
+
+describe('bootstrapInput with secrets', () => {
+  it('names them in a line of their own, and sends them before the script', () => {
+    const secrets = [
+      { name: 'a-key', bytes: Buffer.from([0, 255, 10]) },
+      { name: 'b', bytes: Buffer.from('12345678') },
+    ];
+    const input = bootstrapInput('echo', { A: '1' }, secrets);
+    expect(input.toString('latin1')).toBe("export A='1'\na-key:3 b:8 \n15\n\0\xff\n12345678echo");
   });
 });
 
@@ -75,6 +86,13 @@ describe('readInitFailure', () => {
     expect(readInitFailure(127, Buffer.from('sh: nope: not found\n'))).toBeNull();
     expect(readInitFailure(1, Buffer.from(words))).toBeNull();
     expect(readInitFailure(127, Buffer.from(`before ${words}`))).toBeNull();
+  });
+
+  it('knows the words of the init that always exits with 1', () => {
+    const other = Buffer.from('ERROR (catatonit:7): failed to exec pid1: Permission denied\n');
+    expect(readInitFailure(1, other)).toBe('failed to exec pid1: Permission denied');
+    expect(readInitFailure(2, other)).toBeNull();
+    expect(readInitFailure(null, other)).toBeNull();
   });
 
   it('says what to do in an image without a shell', () => {

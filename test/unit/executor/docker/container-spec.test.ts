@@ -6,10 +6,13 @@ import {
   warmKey,
   warmSpec,
 } from '../../../../src/executor/docker/container-spec.ts';
+import { DOCKER_QUIRKS, quirksOf } from '../../../../src/executor/docker/engine-quirks.ts';
 import { ExecutorError, type Job } from '../../../../src/executor/executor.ts';
 import { nodeId, taskId } from '../../../../src/task/id.ts';
 
 const MIB = 1024 * 1024;
+const IMAGE_ID = `sha256:${'1'.repeat(64)}`;
+const DIGEST = `sha256:${'2'.repeat(64)}`;
 const JOB: Job = {
   key: { taskId: taskId('t-1'), nodeId: nodeId('n-1'), incarnation: 'inc', epoch: 7 },
   attempt: 2,
@@ -22,10 +25,10 @@ const JOB: Job = {
 };
 const SETTINGS = {
   cpus: 2,
+  cpuShares: 256,
   memoryBytes: 512 * MIB,
   timeoutMs: 60_000,
   pidsLimit: 128,
-  network: 'none',
   runtime: null as string | null,
   workDirBytes: 32 * MIB,
 };
@@ -34,7 +37,11 @@ const CONTEXT: SpecContext = {
   nonce: '00ff00ff00ff00ff',
   maxOutputBytes: MIB,
   engineCpus: 4,
+  imageId: IMAGE_ID,
+  imageDigest: DIGEST,
   imageVolumes: [],
+  networkMode: 'none',
+  quirks: DOCKER_QUIRKS,
 };
 
 function build(job: Partial<Job> = {}, settings: Partial<typeof SETTINGS> = {}, context: Partial<SpecContext> = {}) {
@@ -56,7 +63,8 @@ const tmpfs = `rw,exec,nosuid,nodev,size=${32 * MIB},mode=0700,uid=65534,gid=655
 describe('containerSpec', () => {
   it('is exactly this, for a command', () => {
     const expected: ContainerSpec = {
-      Image: 'docker.io/library/busybox:stable',
+      // By its id: the name may stand for another one by now.
+      Image: IMAGE_ID,
       User: '65534:65534',
       Entrypoint: ['prog', 'a b'],
       Cmd: [],
@@ -71,6 +79,8 @@ describe('containerSpec', () => {
         'io.dgrid.attempt': '2',
         'io.dgrid.program': 'command',
         'io.dgrid.nonce': '00ff00ff00ff00ff',
+        'io.dgrid.image': 'busybox:stable',
+        'io.dgrid.digest': DIGEST,
       },
       AttachStdin: false,
       OpenStdin: false,
@@ -91,6 +101,7 @@ describe('containerSpec', () => {
         Memory: 128 * MIB,
         MemorySwap: 128 * MIB,
         NanoCpus: 500_000_000,
+        CpuShares: 256,
         OomScoreAdj: 500,
         Init: true,
         Ulimits: [
@@ -111,6 +122,7 @@ describe('containerSpec', () => {
     const command = build();
     expect(script).toEqual({
       ...command,
+      HostConfig: { ...command.HostConfig, Tmpfs: script.HostConfig.Tmpfs },
       Entrypoint: script.Entrypoint,
       WorkingDir: '/',
       Labels: { ...command.Labels, 'io.dgrid.program': 'script' },
@@ -141,6 +153,15 @@ describe('containerSpec', () => {
   it('mounts memory over the volumes of an image', () => {
     const { Tmpfs } = build({}, {}, { imageVolumes: ['/data', '/dgrid'] }).HostConfig;
     expect(Tmpfs).toEqual({ '/data': tmpfs, '/dgrid': tmpfs });
+  });
+
+  it('says the same to engines that take it in other words', () => {
+    expect(quirksOf(['Engine', 'containerd'])).toEqual(DOCKER_QUIRKS);
+    const { HostConfig, ...rest } = build({}, {}, { quirks: quirksOf(['Podman Engine', 'Conmon']) });
+    const open = `rw,exec,nosuid,nodev,size=${32 * MIB},mode=1777,notmpcopyup`;
+    expect({ ...rest, HostConfig: { ...HostConfig, Tmpfs: { '/dgrid': tmpfs } } }).toEqual(build());
+    const closed = 'rw,noexec,nosuid,nodev,size=65536,mode=0755,notmpcopyup';
+    expect(HostConfig.Tmpfs).toEqual({ '/run': closed, '/tmp': closed, '/var/tmp': closed, '/dgrid': open });
   });
 
   it('lets our variables win, and names each once', () => {
@@ -189,13 +210,44 @@ describe('containerSpec', () => {
     expect(error.message).toMatch(message);
   });
 
-  it.each(['host', 'container:abc', 'ns:/proc/1/ns/net', ''])('rejects the network %j', (network) => {
-    expect(rejection(() => build({}, { network })).kind).toBe('rejected');
+  it.each([
+    'host',
+    'default',
+    'container:abc',
+    'container:0123456789ab',
+    'ns:/proc/1/ns/net',
+    '',
+    'by-name',
+    'slirp4netns',
+  ])('rejects the network mode %j', (networkMode) => {
+    expect(rejection(() => build({}, {}, { networkMode })).kind).toBe('rejected');
   });
 
   it('rejects an image with more volumes than can be covered', () => {
     const imageVolumes = Array.from({ length: 17 }, (_, index) => `/v${index}`);
     expect(rejection(() => build({}, {}, { imageVolumes })).kind).toBe('rejected');
+  });
+});
+
+describe('secrets of a task', () => {
+  const secrets = [{ name: 'key', bytes: Buffer.from('canary-0123456789') }];
+  const script = { kind: 'script' as const, script: 'true' };
+
+  it('reach nothing of the request: only the place where they will be is named', () => {
+    const [without, with_] = [build({ program: script }), build({ program: script, secrets })];
+    expect(with_).toEqual({ ...without, Env: [...without.Env, 'DGRID_SECRETS_DIR=/dgrid-secrets'] });
+    expect(with_.HostConfig.Tmpfs['/dgrid-secrets']).toBe(
+      'rw,noexec,nosuid,nodev,size=262144,mode=0700,uid=65534,gid=65534',
+    );
+    expect(JSON.stringify(with_)).not.toContain('canary');
+  });
+
+  it('are refused to a command, which has no way to get them', () => {
+    expect(rejection(() => build({ secrets }))).toMatchObject({
+      kind: 'rejected',
+      message: expect.stringContaining('script'),
+    });
+    expect(build().HostConfig.Tmpfs).not.toHaveProperty('/dgrid-secrets');
   });
 });
 
@@ -207,6 +259,7 @@ describe('a container that is made before its task is known', () => {
   it('differs in its image by id, its labels, its nonce and its variables, and in nothing else', () => {
     const cold = script();
     const warm = warmSpec(cold, ID, OWNER);
+    expect(warm.Image).toBe(ID);
     expect(warm).toEqual({
       ...cold,
       Image: ID,
@@ -225,18 +278,18 @@ describe('a container that is made before its task is known', () => {
     const other: Partial<Job> = {
       key: { taskId: taskId('t-2'), nodeId: nodeId('n-1'), incarnation: 'other', epoch: 9 },
       attempt: 3,
-      env: { SECRET: 'x' },
+      env: { CANARY: 'x' },
       program: { kind: 'script', script: 'other' },
       timeoutMs: 5,
     };
     expect(warmKey(script(other), ID)).toBe(warmKey(script(), ID));
-    expect(warmKey(script(other), ID)).not.toContain('SECRET');
+    expect(warmKey(script(other), ID)).not.toContain('CANARY');
   });
 
   it.each<[string, ContainerSpec]>([
     ['memory', script({ memoryBytes: 64 * MIB })],
     ['processors', script({ cpus: 1 })],
-    ['network', build({ program: { kind: 'script', script: '' } }, { network: 'other' })],
+    ['network', build({ program: { kind: 'script', script: '' } }, {}, { networkMode: 'a'.repeat(64) })],
     ['runtime', build({ program: { kind: 'script', script: '' } }, { runtime: 'runsc' })],
     ['size of the work directory', build({ program: { kind: 'script', script: '' } }, { workDirBytes: MIB })],
     ['size of the log', build({ program: { kind: 'script', script: '' } }, {}, { maxOutputBytes: 9 * MIB })],

@@ -15,16 +15,27 @@ const LABELS: RunLabels = {
   attempt: 3,
   program: 'script',
   nonce: '00ff00ff',
+  image: { name: 'busybox:stable', digest: `sha256:${'a'.repeat(64)}` },
 };
+/** Not needed to know which run it is, nor written by former versions. */
+const EXTRA: readonly string[] = [LABEL.warm, LABEL.image, LABEL.digest];
 
 describe('labels', () => {
   it('come back as they were written, among others', () => {
     expect(readLabels({ ...writeLabels(LABELS), 'org.example': 'x' })).toEqual(LABELS);
   });
 
-  it.each(Object.values(LABEL).filter((name) => name !== LABEL.warm))('are none without %s', (name) => {
+  it.each(Object.values(LABEL).filter((name) => !EXTRA.includes(name)))('are none without %s', (name) => {
     const { [name]: _left, ...rest } = writeLabels(LABELS);
     expect(readLabels(rest)).toBeNull();
+  });
+
+  it('say what they can of the image', () => {
+    const { image, ...rest } = LABELS;
+    const written = writeLabels(LABELS);
+    expect(readLabels(writeLabels(rest))).toEqual(rest);
+    expect(readLabels({ ...written, [LABEL.digest]: 'x' })).toEqual({ ...rest, image: { ...image, digest: null } });
+    expect(readLabels({ ...written, [LABEL.image]: 'no name!' })).toEqual(rest);
   });
 
   it.each([

@@ -18,12 +18,12 @@ describe('OwnedImages', () => {
   it('remembers across restarts, the newest id of each name', async () => {
     const images = new OwnedImages(file);
     expect(await images.list()).toEqual([]);
-    await Promise.all([images.add({ name: 'a', id: '1' }), images.add({ name: 'b', id: '2' })]);
-    await images.add({ name: 'a', id: '3' });
+    await Promise.all([images.add({ name: 'a', id: '1', usedMs: 7 }), images.add({ name: 'b', id: '2', usedMs: 7 })]);
+    await images.add({ name: 'a', id: '3', usedMs: 7 });
     await images.forget('b');
     await images.forget('never');
     const later = new OwnedImages(file);
-    expect(await later.list()).toEqual([{ name: 'a', id: '3' }]);
+    expect(await later.list()).toEqual([{ name: 'a', id: '3', usedMs: 7 }]);
     expect(await later.has('a', '3')).toBe(true);
     expect(await later.has('a', '1')).toBe(false);
     expect(await readdir(join(directory, 'deep'))).toEqual(['images.json']);
@@ -34,7 +34,7 @@ describe('OwnedImages', () => {
     const before = Array.from({ length: 1_000 }, (_, index) => ({ name: `n${index}`, id: 'x' }));
     await writeFile(many, JSON.stringify({ images: before }));
     const images = new OwnedImages(many);
-    await images.add({ name: 'one-more', id: 'x' });
+    await images.add({ name: 'one-more', id: 'x', usedMs: 7 });
     const names = (await images.list()).map(({ name }) => name);
     expect(names).toHaveLength(1_000);
     expect(names).not.toContain('n0');
@@ -54,7 +54,7 @@ describe('OwnedImages', () => {
   it('says when it cannot remember', async () => {
     await writeFile(join(directory, 'deep'), 'a file where the directory should be');
     const images = new OwnedImages(file);
-    await expect(images.add({ name: 'a', id: '1' })).rejects.toThrow();
+    await expect(images.add({ name: 'a', id: '1', usedMs: 7 })).rejects.toThrow();
     await images.settled();
   });
 });

@@ -15,10 +15,19 @@ async function follow(lines: (object | string)[], stepMs: number) {
   };
   const events: [string, object | undefined][] = [];
   const text = lines.map((line) => (typeof line === 'string' ? line : `${JSON.stringify(line)}\r\n`));
-  await followPull(Readable.from(text.map((line) => Buffer.from(line))), 'img', clock, (name, fields) => {
-    events.push([name, fields]);
-  });
-  return events;
+  let progress = 0;
+  const digest = await followPull(
+    Readable.from(text.map((line) => Buffer.from(line))),
+    'img',
+    clock,
+    (name, fields) => {
+      events.push([name, fields]);
+    },
+    () => {
+      progress += 1;
+    },
+  );
+  return { events, digest, progress };
 }
 
 const downloading = (id: string, current: number, total: number) => ({
@@ -36,12 +45,23 @@ describe('followPull', () => {
       { id: 'a', status: 'Pull complete' },
       { status: 'Digest: x' },
     ];
-    expect((await follow(lines, 1)).length).toBe(0);
-    const events = await follow(lines, 2_000);
+    expect((await follow(lines, 1)).events).toEqual([]);
+    const { events } = await follow(lines, 10_000);
     expect(events.at(-1)).toEqual([
       'image.progress',
       { image: 'img', layers_done: 1, layers_seen: 3, bytes_done: 105, bytes_known: 150 },
     ]);
+  });
+
+  it('says which digest the registry gave', async () => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    expect((await follow([downloading('a', 1, 2), { status: `Digest: ${digest}` }], 1)).digest).toBe(digest);
+    expect((await follow([{ status: 'Digest: x' }], 1)).digest).toBeNull();
+  });
+
+  it('takes waiting for another try of the engine for no progress', async () => {
+    const waiting = [5, 4, 3].map((seconds) => ({ id: 'a', status: `Retrying in ${seconds} seconds` }));
+    expect((await follow([downloading('a', 1, 2), ...waiting], 1)).progress).toBe(1);
   });
 
   it('fails with the words of the engine', async () => {

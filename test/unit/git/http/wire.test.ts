@@ -12,7 +12,7 @@ import { spliceTree } from '../../../../src/git/tree-splice.ts';
 
 const ID = 'a'.repeat(40);
 const none = async () => new Map();
-const options = { format: 'sha1' as const, maxObjectBytes: 1_000_000, known: none };
+const options = { format: 'sha1' as const, maxObjectBytes: 1_000_000, maxTotalBytes: 2_000_000, known: none };
 const lines = (...texts: string[]): Buffer => Buffer.concat([...texts.map((text) => packet(`${text}\n`)), FLUSH]);
 
 describe('packets', () => {
@@ -79,6 +79,33 @@ describe('a listing', () => {
       broken: ['refs/heads/broken'],
     });
     expect(readLsRefs(lines('unborn HEAD symref-target:refs/heads/x'), ['refs/']).headBranch).toBe('refs/heads/x');
+  });
+
+  it('holds no name that means something else to git, and no HEAD that is no branch', () => {
+    const evil = [
+      'refs/heads/a\nb',
+      'refs/heads/../x',
+      'refs/heads/x y',
+      'refs/heads/*',
+      'refs/heads/a:b',
+      'refs/heads/\0',
+    ];
+    const body = Buffer.concat([
+      ...evil.map((name) => packet(`${ID} ${name}\n`)),
+      packet(`${ID} HEAD symref-target:refs/heads/x\n+refs/*:refs/*\n`),
+      packet(`${ID} refs/heads/good\n`),
+      FLUSH,
+    ]);
+    const { headBranch, refs } = readLsRefs(body, ['refs/']);
+    // What stands behind a blank says something of the ref.
+    expect([...refs.keys()]).toEqual(['refs/heads/x', 'refs/heads/good']);
+    expect(headBranch).toBeNull();
+    for (const target of ['refs/dgrid/tasks/x', 'HEAD', '/etc/passwd', '-x', 'refs/heads/', 'refs/heads/x.lock']) {
+      expect(readLsRefs(lines(`${ID} HEAD symref-target:${target}`), ['refs/']).headBranch).toBeNull();
+    }
+    expect(readLsRefs(lines(`${ID} HEAD symref-target:refs/heads/ä/b-1.2`), ['refs/']).headBranch).toBe(
+      'refs/heads/ä/b-1.2',
+    );
   });
 
   it('is not believed when it breaks off, and passes on what the host says', () => {
@@ -153,6 +180,39 @@ describe('a pack', () => {
     await expect(readPack(whole, options)).rejects.toThrow(ProtocolError);
   });
 
+  it('has a bound for all objects together, and for what differences make of them', async () => {
+    const many = Array.from({ length: 100 }, (_, at) => makeBlob(`${at}`, 'sha1'));
+    await expect(readPack(writePack(many, 'sha1'), { ...options, maxTotalBytes: 20_000 })).rejects.toThrow(
+      OversizedError,
+    );
+    expect(await readPack(writePack(many, 'sha1'), { ...options, maxTotalBytes: 40_000 })).toHaveLength(100);
+    const base = makeBlob(Buffer.alloc(60_000), 'sha1');
+    // A difference of some bytes that takes all of its base twelve times.
+    const unfolded = Buffer.alloc(12 * 60_000);
+    const parts = Array.from({ length: 12 }, () => ({ from: 0, length: 60_000 }));
+    const made = { ...makeBlob(unfolded, 'sha1'), basis: { oid: base.oid, bytes: 60_000, parts } };
+    const pack = writePack([base, made], 'sha1', { thin: true });
+    expect(await readPack(pack, options)).toHaveLength(2);
+    await expect(readPack(pack, { ...options, maxTotalBytes: 700_000 })).rejects.toThrow(OversizedError);
+    await expect(readPack(pack, { ...options, maxObjectBytes: 700_000 })).rejects.toThrow(OversizedError);
+  });
+
+  it('is read in one go, in whatever order its differences stand', async () => {
+    const base = makeBlob('x'.repeat(3_000), 'sha1');
+    const chain = [base];
+    for (let at = 0; at < 4_000; at += 1) {
+      const before = chain.at(-1) as typeof base;
+      const own = Buffer.from(`${at},`);
+      const content = Buffer.concat([own, before.content.subarray(own.length)]);
+      const parts = [own, { from: own.length, length: content.length - own.length }];
+      const basis = { oid: before.oid, bytes: before.content.length, parts };
+      chain.push({ ...makeBlob(content, 'sha1'), basis });
+    }
+    const pack = writePack(chain.toReversed(), 'sha1', { thin: true });
+    const read = await readPack(pack, { ...options, maxTotalBytes: 100_000_000 });
+    expect(new Set(read.map(({ oid }) => oid))).toEqual(new Set(chain.map(({ oid }) => oid)));
+  });
+
   it('is an error in every damaged form, and never anything else', async () => {
     const pack = writePack(blobs, 'sha1');
     await fc.assert(
@@ -173,6 +233,33 @@ describe('a pack', () => {
       }),
       { numRuns: 2_000 },
     );
+  });
+});
+
+describe('an answer to a fetch', () => {
+  it('is put together where it lies, and what is said beside it has a bound', () => {
+    const band = (number: number, content: string): Buffer =>
+      packet(Buffer.from(`${String.fromCharCode(number)}${content}`));
+    const body = Buffer.concat([
+      packet('packfile\n'),
+      band(1, 'one'),
+      ...Array.from({ length: 100 }, () => band(2, 'talk'.repeat(5_000))),
+      band(1, ''),
+      band(1, 'two'),
+      FLUSH,
+    ]);
+    const gone = Buffer.concat([
+      packet('packfile\n'),
+      band(2, 'fatal: bad tree object 1\n'),
+      band(3, 'given up\0'),
+      FLUSH,
+    ]);
+    expect(() => readFetch(gone)).toThrow(new WireRefusal('given up; fatal: bad tree object 1'));
+    const pack = readFetch(body);
+    expect(pack.toString()).toBe('onetwo');
+    expect(pack.buffer).toBe(body.buffer);
+    const said = splitBands(Array.from({ length: 100 }, () => Buffer.from(`\u0002${'talk'.repeat(5_000)}`)));
+    expect(said.progress.length).toBeLessThan(200_000);
   });
 });
 
