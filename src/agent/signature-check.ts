@@ -5,11 +5,13 @@
  * before the task begins, so that the same signature starts nothing again.
  */
 
+import { GitError } from '../git/errors.ts';
 import type { Repository } from '../git/repository.ts';
 import type { SignedStarts } from '../host/nonce-memory.ts';
 import type { HeldClaim } from '../ledger/claims.ts';
 import { MAX_SIGNATURE_BYTES } from '../signing/names.ts';
 import { leaveUnsigned, type SignResult } from '../signing/result-signer.ts';
+import { SigningError } from '../signing/ssh-keygen.ts';
 import type { TaskVerifier } from '../signing/task-verifier.ts';
 
 /** How a worker stands to signatures. */
@@ -47,7 +49,7 @@ export class SignatureCheck {
     this.#parts = parts;
   }
 
-  /** @throws SshKeygenError, GitError or StateFileError when nothing can be said of it. */
+  /** @throws SigningError, GitError or StateFileError when nothing can be said of it. */
   async check(claim: HeldClaim): Promise<Authority> {
     const { isRequired, repository, maxTaskBytes } = this.#parts;
     const { verifier, starts } = this.#parts.signing;
@@ -57,9 +59,15 @@ export class SignatureCheck {
     const blobs = await repository.readBlobs([specBlob, claim.signature], Math.max(maxTaskBytes, MAX_SIGNATURE_BYTES));
     const content = blobs.get(specBlob);
     const signature = blobs.get(claim.signature);
-    if (content?.kind !== 'content') return { ok: false, problem: 'its file cannot be read any more' };
-    if (signature?.kind !== 'content' || signature.content.length > MAX_SIGNATURE_BYTES) {
-      return { ok: false, problem: `its signature cannot be read, or has more than ${MAX_SIGNATURE_BYTES} bytes` };
+    // Withheld by the host, which may have a bad day: no fault of the task's.
+    if (!content || !signature) {
+      const text = 'the task file or its signature is not to be had from the repository';
+      throw new GitError('corrupt-remote', 'read', text);
+    }
+    if (content.kind !== 'content')
+      return { ok: false, problem: `its file has ${content.bytes} bytes (MAX_TASK_BYTES)` };
+    if (signature.kind !== 'content' || signature.content.length > MAX_SIGNATURE_BYTES) {
+      return { ok: false, problem: `its signature has more than ${MAX_SIGNATURE_BYTES} bytes` };
     }
     const { taskId } = claim;
     const verdict = await verifier.verify({ taskId, content: content.content, signature: signature.content });
@@ -75,11 +83,10 @@ export class SignatureCheck {
           problem: 'admission.nonce: this very signature has started this or another task before; sign it anew',
         };
       case 'full':
-        return {
-          ok: false,
-          problem:
-            'this node remembers as many unexpired signatures as it can; sign for a shorter time (--expires), or give it to another node',
-        };
+        // The node's want of room; another one may have it, and this one when signatures expire.
+        throw new SigningError(
+          'this node remembers as many unexpired signatures as it can: let tasks be signed for a shorter time (--expires)',
+        );
     }
   }
 }

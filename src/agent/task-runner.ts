@@ -14,7 +14,7 @@ import type { Emit } from '../observe/events.ts';
 import { type Clock, isoTime } from '../runtime.ts';
 import type { SecretKeeper } from '../secrets/keeper.ts';
 import type { SignResult } from '../signing/result-signer.ts';
-import { SshKeygenError } from '../signing/ssh-keygen.ts';
+import { SigningError } from '../signing/ssh-keygen.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import { checkAgainstPolicy, type TaskPolicy } from '../task/policy.ts';
 import type { TaskResult } from '../task/result.ts';
@@ -59,7 +59,7 @@ export interface TaskRunnerParts {
   clock: Clock;
   emit: Emit;
   /** Signatures cannot be checked. */
-  onSigningTrouble: (error: SshKeygenError) => void;
+  onSigningTrouble: (error: SigningError) => void;
   /** @param failedStart the task that it could not start; null: something else failed. */
   onEngineTrouble: (error: ExecutorError, failedStart: TaskId | null) => void;
   /** It has started a container. */
@@ -440,7 +440,7 @@ export class TaskRunner {
     const kind = (error as Partial<ExecutorError> | null)?.kind;
     // No engine was asked, and none will ever be: as with what is found out before, the task ends.
     const isRejected = kind === 'rejected' && active.run === null && active.stopReason === null;
-    const isOther = isRejected || error instanceof SshKeygenError;
+    const isOther = isRejected || error instanceof SigningError;
     if (!isOther) this.#parts.emit('task.engine-failed', { task: claim.taskId, err: error });
     active.abandoned = true;
     if (kind && ENGINE_TROUBLE_KINDS.has(kind)) {
@@ -448,7 +448,7 @@ export class TaskRunner {
       this.#parts.onEngineTrouble(error as ExecutorError, failedStart);
     }
     if (active.stopReason === 'fenced' || active.stopReason === 'cancelled') return this.#parts.book.drop(claim);
-    if (error instanceof SshKeygenError) this.#parts.onSigningTrouble(error);
+    if (error instanceof SigningError) this.#parts.onSigningTrouble(error);
     if (error instanceof StateFileError) this.#parts.onStateTrouble(error);
     try {
       if (isRejected) return await this.#reject(active, [(error as Error).message]);

@@ -23,7 +23,7 @@ export class TooLongToSignError extends Error {
   override readonly name = 'TooLongToSignError';
 }
 
-/** A task file that says already what its signature shall be good for is signed as it is. @throws SshKeygenError, TooLongToSignError */
+/** A task file that says already what its signature shall be good for is signed as it is. @throws SigningError, TooLongToSignError */
 export async function signTasks(tasks: readonly NewTask[], wish: SigningWish): Promise<NewTask[]> {
   const signed: NewTask[] = [];
   // One after the other: a key may be behind an agent that asks each time.
@@ -33,7 +33,7 @@ export async function signTasks(tasks: readonly NewTask[], wish: SigningWish): P
       const text = `${task.source}: with "admission" the file has ${content.length} bytes, at most ${wish.maxTaskBytes} are allowed (MAX_TASK_BYTES)`;
       throw new TooLongToSignError(text);
     }
-    const signature = await makeSignature(content, wish.keyFile, TASK_SIGNATURE_NAMESPACE);
+    const signature = await makeSignature(content, wish.keyFile, TASK_SIGNATURE_NAMESPACE, 'person');
     signed.push({ ...task, content, signature });
   }
   return signed;

@@ -12,7 +12,7 @@ export type ResultVerdict = { ok: true; signer: string } | { ok: false; problem:
 
 /**
  * @param bytes of the record, as they are in the repository.
- * @throws SshKeygenError when nothing can be said of any signature; GitError
+ * @throws SigningError when nothing can be said of any signature; GitError
  */
 export async function verifyResult(
   client: GridClient,

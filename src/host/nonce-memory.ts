@@ -98,10 +98,6 @@ export class NonceMemory {
     return memory;
   }
 
-  get size(): number {
-    return this.#entries.size;
-  }
-
   /** @throws StateFileError when it cannot be written; nothing is granted then. */
   async take(start: SignedStart): Promise<NonceVerdict> {
     const { nonce, taskId, epoch, expiresAtMs } = start;

@@ -10,7 +10,18 @@ export type SignResult = (result: TaskResult) => Promise<TaskResult>;
 
 export const leaveUnsigned: SignResult = async (result) => result;
 
+/** One after the other: hundreds of tasks may be settled in one go, and each signature is a process. */
 export function resultSigner(keyFile: string, emit: Emit): SignResult {
+  const sign = signerWith(keyFile, emit);
+  let last: Promise<unknown> = Promise.resolve();
+  return (result) => {
+    const signed = last.then(() => sign(result));
+    last = signed;
+    return signed;
+  };
+}
+
+function signerWith(keyFile: string, emit: Emit): SignResult {
   return async (result) => {
     const { stdoutLog, stderrLog } = result;
     const record =
@@ -18,7 +29,7 @@ export function resultSigner(keyFile: string, emit: Emit): SignResult {
         ? { ...result.record, log_sha256: { stdout: digestOf(stdoutLog), stderr: digestOf(stderrLog) } }
         : result.record;
     try {
-      const signature = await makeSignature(recordBytes(record), keyFile, RESULT_SIGNATURE_NAMESPACE);
+      const signature = await makeSignature(recordBytes(record), keyFile, RESULT_SIGNATURE_NAMESPACE, 'worker');
       return { ...result, record, signature };
     } catch (error) {
       emit('signing.result-unsigned', { task: result.record.task_id, err: error });

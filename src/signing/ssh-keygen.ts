@@ -12,16 +12,15 @@ import { join } from 'node:path';
 const PROGRAM = 'ssh-keygen';
 /** Milliseconds of work; more means that something hangs, such as an agent. */
 const CHECK_TIMEOUT_MS = 20_000;
-/** A person may have to find a passphrase, or touch a security key. */
-const SIGN_TIMEOUT_MS = 300_000;
+const PERSON_TIMEOUT_MS = 300_000;
 const MAX_OUTPUT_BYTES = 64 * 1024;
 const MAX_WORDS = 300;
 /** What it may know of our surroundings: where programs and homes are, and how to reach an agent or ask for a passphrase. */
 const PASSED_ON = ['PATH', 'HOME', 'TMPDIR', 'SSH_AUTH_SOCK', 'SSH_ASKPASS', 'SSH_ASKPASS_REQUIRE', 'DISPLAY', 'TERM'];
 
-/** It is not there, hangs, or cannot read what it needs: nothing can be said of any signature. */
-export class SshKeygenError extends Error {
-  override readonly name = 'SshKeygenError';
+/** Nothing can be said of any signature, or none can be made: a program, a file or room that is needed is missing. */
+export class SigningError extends Error {
+  override readonly name = 'SigningError';
 }
 
 export interface SshKeygenResult {
@@ -46,12 +45,12 @@ export interface SignatureCheck {
 /** `principal`: under which name the key stands in the file of trusted keys. */
 export type SignatureVerdict = { ok: true; principal: string } | { ok: false; problem: string };
 
-/** @throws SshKeygenError */
+/** @throws SigningError */
 export async function checkSignature(check: SignatureCheck): Promise<SignatureVerdict> {
-  const directory = await mkdtemp(join(tmpdir(), 'dgrid-signature-'));
+  const directory = await forCheck(() => mkdtemp(join(tmpdir(), 'dgrid-signature-')));
   try {
     const file = join(directory, 'signature');
-    await writeFile(file, check.signature, { mode: 0o600 });
+    await forCheck(() => writeFile(file, check.signature, { mode: 0o600 }));
     const found = await run(['-Y', 'find-principals', '-s', file, '-f', check.trustedKeysFile], Buffer.alloc(0));
     if (found.exitCode !== 0)
       return { ok: false, problem: `no trusted key made it (${withoutPath(found.words, directory)})` };
@@ -72,24 +71,40 @@ export async function checkSignature(check: SignatureCheck): Promise<SignatureVe
   }
 }
 
+/** The file that a check needs: a full or closed disk for temporary files is nobody's bad signature. @throws SigningError */
+async function forCheck<T>(make: () => Promise<T>): Promise<T> {
+  try {
+    return await make();
+  } catch (cause) {
+    throw new SigningError(`no signature can be checked: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /**
  * @param keyFile a private key, or the public half of one that an agent holds.
+ * @param by who is there to be asked: a person may have to find a passphrase, or touch a security key.
  * @returns the armoured signature.
- * @throws SshKeygenError
+ * @throws SigningError
  */
-export async function makeSignature(content: Uint8Array, keyFile: string, namespace: string): Promise<Buffer> {
-  const made = await run(['-Y', 'sign', '-n', namespace, '-f', keyFile], content, SIGN_TIMEOUT_MS);
-  if (made.exitCode !== 0) throw new SshKeygenError(`${PROGRAM} cannot sign with ${keyFile}: ${made.words}`);
+export async function makeSignature(
+  content: Uint8Array,
+  keyFile: string,
+  namespace: string,
+  by: 'person' | 'worker',
+): Promise<Buffer> {
+  const timeoutMs = by === 'person' ? PERSON_TIMEOUT_MS : CHECK_TIMEOUT_MS;
+  const made = await run(['-Y', 'sign', '-n', namespace, '-f', keyFile], content, timeoutMs);
+  if (made.exitCode !== 0) throw new SigningError(`${PROGRAM} cannot sign with ${keyFile}: ${made.words}`);
   return made.stdout;
 }
 
-/** A new Ed25519 key in `file`, its public half in `file.pub`. @throws SshKeygenError, also when the file is there */
+/** A new Ed25519 key in `file`, its public half in `file.pub`. @throws SigningError, also when the file is there */
 export async function generateKey(file: string, comment: string): Promise<void> {
   const made = await run(['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', file], Buffer.from('n\n'));
-  if (made.exitCode !== 0) throw new SshKeygenError(`${PROGRAM} cannot make the key ${file}: ${made.words}`);
+  if (made.exitCode !== 0) throw new SigningError(`${PROGRAM} cannot make the key ${file}: ${made.words}`);
 }
 
-/** @returns null when it is no key. @throws SshKeygenError */
+/** @returns null when it is no key. @throws SigningError */
 export async function fingerprintOf(publicKey: string): Promise<string | null> {
   const shown = await run(['-l', '-f', '-'], Buffer.from(`${publicKey}\n`));
   const fingerprint = shown.stdout.toString('utf8').split(' ')[1];
@@ -129,11 +144,11 @@ function run(args: readonly string[], input: Uint8Array, timeoutMs = CHECK_TIMEO
     child.stdin.end(input);
     child.on('error', (cause: NodeJS.ErrnoException) => {
       const remedy = cause.code === 'ENOENT' ? ': install OpenSSH (Debian, Ubuntu: openssh-client)' : '';
-      reject(new SshKeygenError(`${PROGRAM} cannot be started${remedy}`, { cause }));
+      reject(new SigningError(`${PROGRAM} cannot be started${remedy}`, { cause }));
     });
     child.on('close', (exitCode, signal) => {
       if (exitCode === null)
-        reject(new SshKeygenError(`${PROGRAM} was ended by ${signal ?? 'a signal'}; it may take ${timeoutMs} ms`));
+        reject(new SigningError(`${PROGRAM} was ended by ${signal ?? 'a signal'}; it may take ${timeoutMs} ms`));
       else resolve({ exitCode, stdout: Buffer.concat(out), words: wordsOf(Buffer.concat(err)) });
     });
   });

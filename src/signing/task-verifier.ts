@@ -9,7 +9,7 @@ import type { Clock } from '../runtime.ts';
 import type { TaskId } from '../task/id.ts';
 import { LONGEST_TIMEOUT_SECONDS, parseTaskFile, type TaskAdmission } from '../task/spec.ts';
 import { TASK_SIGNATURE_NAMESPACE } from './names.ts';
-import { checkSignature, SshKeygenError } from './ssh-keygen.ts';
+import { checkSignature, SigningError } from './ssh-keygen.ts';
 
 export interface TaskVerifierOptions {
   trustedKeysFile: string;
@@ -46,7 +46,7 @@ export class TaskVerifier {
     this.#options = options;
   }
 
-  /** @throws SshKeygenError when nothing can be said of any signature. */
+  /** @throws SigningError when nothing can be said of any signature. */
   async verify({ taskId, content, signature }: SignedFile): Promise<TaskVerdict> {
     const { trustedKeysFile, revokedKeysFile, maxTaskBytes } = this.#options;
     await assertUsable(trustedKeysFile, 'TRUSTED_KEYS_FILE');
@@ -98,10 +98,10 @@ async function assertUsable(path: string, setting: string): Promise<void> {
   try {
     ({ mode } = await stat(path));
   } catch (cause) {
-    throw new SshKeygenError(`${setting} (${path}) cannot be read: ${(cause as Error).message}`, { cause });
+    throw new SigningError(`${setting} (${path}) cannot be read: ${(cause as Error).message}`, { cause });
   }
   if ((mode & WRITABLE_BY_OTHERS) !== 0) {
-    throw new SshKeygenError(
+    throw new SigningError(
       `${setting} (${path}) may be written by anybody on this machine: take that right away (chmod o-w)`,
     );
   }

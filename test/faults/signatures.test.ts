@@ -21,6 +21,8 @@ const EACH = atScale(3, 100);
 const LIMIT_MS = atScale(120_000, 1_800_000);
 const TASK = { script: 'exit 0' };
 const DAY_MS = 86_400_000;
+/** A bare expression in an expected object would match whatever is there. */
+const like = (expression: RegExp): string => expect.stringMatching(expression) as string;
 const iso = (ms: number): string => new Date(ms).toISOString();
 
 let server: GitServer;
@@ -127,7 +129,7 @@ const FORGERIES: Readonly<Record<string, { files: (id: string) => Files; message
   },
   'huge-signature': {
     files: (id) => ({ [pathOf(id)]: signedContent(id, TASK), [`${pathOf(id)}.sig`]: 'A'.repeat(100_000) }),
-    message: /signature cannot be read, or has more than/,
+    message: /signature has more than/,
   },
 };
 
@@ -199,7 +201,11 @@ describe('a worker that runs signed tasks only', () => {
     const worker = start('r', 'renamed');
     await emptied(repo);
     for (const record of await recordsOf(repo, ids)) {
-      expect(record).toMatchObject({ status: 'failed', reason: 'invalid-task', message: /task_id: is "original"/ });
+      expect(record).toMatchObject({
+        status: 'failed',
+        reason: 'invalid-task',
+        message: like(/task_id: is "original"/),
+      });
     }
     expect(worker.entries('task.started')).toEqual([]);
     expect(await worker.stop()).toBe(0);
@@ -224,7 +230,7 @@ describe('a worker that runs signed tasks only', () => {
     await repo.commit(again, 'put back');
     await emptied(repo);
     for (const record of await recordsOf(repo, ids)) {
-      expect(record).toMatchObject({ status: 'failed', reason: 'rejected', message: /admission\.nonce/ });
+      expect(record).toMatchObject({ status: 'failed', reason: 'rejected', message: like(/admission\.nonce/) });
     }
     expect(first.entries('task.started')).toHaveLength(ids.length);
     expect(await first.stop()).toBe(0);
@@ -235,7 +241,7 @@ describe('a worker that runs signed tasks only', () => {
     const second = start('p', 'replayed');
     await emptied(repo);
     for (const record of await recordsOf(repo, ids)) {
-      expect(record).toMatchObject({ status: 'failed', reason: 'rejected', message: /admission\.nonce/ });
+      expect(record).toMatchObject({ status: 'failed', reason: 'rejected', message: like(/admission\.nonce/) });
     }
     expect(second.entries('task.started')).toEqual([]);
     expect(await second.stop()).toBe(0);

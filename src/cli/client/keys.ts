@@ -11,7 +11,7 @@ import {
   trustedLine,
   withLine,
 } from '../../signing/key-files.ts';
-import { fingerprintOf, generateKey, SshKeygenError } from '../../signing/ssh-keygen.ts';
+import { fingerprintOf, generateKey, SigningError } from '../../signing/ssh-keygen.ts';
 import { Failure } from '../failure.ts';
 import { type Cli, defineCommand, outputOf } from '../program.ts';
 
@@ -209,7 +209,7 @@ async function orFailure<T>(action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {
-    if (error instanceof SshKeygenError || (error as NodeJS.ErrnoException).code) {
+    if (error instanceof SigningError || (error as NodeJS.ErrnoException).code) {
       throw new Failure('failed', (error as Error).message, { cause: (error as Error).cause });
     }
     throw error;

@@ -7,7 +7,7 @@ import { type ResultVerdict, verifyResult } from '../../client/verify-result.ts'
 import type { ClientSettings } from '../../config/settings.ts';
 import type { Oid } from '../../git/oid.ts';
 import type { GridView } from '../../ledger/grid-view.ts';
-import { SshKeygenError } from '../../signing/ssh-keygen.ts';
+import { SigningError } from '../../signing/ssh-keygen.ts';
 import type { TaskId } from '../../task/id.ts';
 import type { ResultRecord } from '../../task/result.ts';
 import { LONGEST_TIMEOUT_SECONDS, type ParsedTask, parseTaskFile } from '../../task/spec.ts';
@@ -76,7 +76,7 @@ async function verify(
   try {
     return await verifyResult(client, view, result, { trustedKeysFile, revokedKeysFile });
   } catch (error) {
-    if (error instanceof SshKeygenError) throw new Failure('failed', error.message, { cause: error.cause });
+    if (error instanceof SigningError) throw new Failure('failed', error.message, { cause: error.cause });
     throw error;
   }
 }

@@ -6,7 +6,7 @@ import { type Conflict, type SubmitOutcome, submit, UnclearSubmitError } from '.
 import { bounded, type NewTask, readTasks, type TaskOverrides } from '../../client/task-input.ts';
 import type { ClientSettings } from '../../config/settings.ts';
 import { systemRandomHex } from '../../runtime.ts';
-import { SshKeygenError } from '../../signing/ssh-keygen.ts';
+import { SigningError } from '../../signing/ssh-keygen.ts';
 import { Failure } from '../failure.ts';
 import { counted } from '../figures.ts';
 import type { Output } from '../output.ts';
@@ -113,7 +113,7 @@ async function signed(tasks: readonly NewTask[], wish: SigningWish): Promise<New
   try {
     return await signTasks(tasks, wish);
   } catch (error) {
-    if (error instanceof SshKeygenError || error instanceof TooLongToSignError)
+    if (error instanceof SigningError || error instanceof TooLongToSignError)
       throw new Failure('failed', `nothing was queued: ${error.message}`, { cause: error.cause });
     throw error;
   }

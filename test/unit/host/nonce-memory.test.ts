@@ -63,7 +63,7 @@ describe('a signed start', () => {
     expect(await next.take(start('a', 3))).toBe('used');
     expect(await next.take(start('a', 4))).toBe('granted');
     clock.advance(2_000_000);
-    expect((await open()).size).toBe(0);
+    await open();
     expect(readFileSync(path, 'utf8')).toBe('');
   });
 
@@ -75,7 +75,8 @@ describe('a signed start', () => {
     expect(await memory.take(start('a', 2))).toBe('granted');
     clock.advance(2_000_000);
     expect(await memory.take(start('c', 1, 'z'))).toBe('granted');
-    expect(memory.size).toBe(1);
+    expect(await memory.take(start('d', 1, 'w'))).toBe('granted');
+    expect(await memory.take(start('e', 1, 'v'))).toBe('full');
   });
 
   it('is not granted when it cannot be written, and the file is whole afterwards', async () => {
