@@ -4,6 +4,7 @@ import { budget } from './suites/budget.ts';
 import { clone } from './suites/clone.ts';
 import { contention } from './suites/contention.ts';
 import { filter } from './suites/filter.ts';
+import { follow } from './suites/follow.ts';
 import { footprint } from './suites/footprint.ts';
 import { ledger } from './suites/ledger.ts';
 import { pickup } from './suites/pickup.ts';
@@ -22,6 +23,7 @@ export const SUITES: readonly Suite[] = [
   pickup,
   throughput,
   budget,
+  follow,
   scale,
   footprint,
 ];

@@ -28,6 +28,7 @@ const INTRODUCTION = [
   '- of the doors that it tried, each was tried and held. A door is tried by the system call itself, and those that can be ' +
     'opened without harm are tried once in a container without walls too, where they have to open.',
   '',
+  '<!-- not run: it takes an hour; test/abuse has the same in small -->',
   '```sh',
   'npm run build',
   'DGRID_ABUSE_SAVE=docs/abuse/results.json npx vitest run test/abuse   # as root',

@@ -1,6 +1,7 @@
 /**
- * Writes what is made from the table of settings, from the results of the benchmarks and from those of the attacks:
- * `npm run docs`. With `--check` it writes nothing, names what is out of date, and exits with 1.
+ * Writes what is made from the tables of settings and of metrics, from the shapes of task files and records, from the results
+ * of the benchmarks and from those of the attacks: `npm run docs`. With `--check` it writes nothing, names what is out of date,
+ * and exits with 1.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -10,12 +11,17 @@ import { performanceFiles, RESULTS_PATH } from '../bench/page/page.ts';
 import { SUITES } from '../bench/suites.ts';
 import type { AbuseDocument } from '../test/support/abuse/document.ts';
 import { ABUSE_PAGE_PATH, ABUSE_RESULTS_PATH, abusePage } from './abuse-page.ts';
+import { MONITORING_PAGE_PATH, withMetricsTable } from './metrics-docs.ts';
+import { schemaFiles } from './schema-files.ts';
 import { generatedFiles, withMarkedTables } from './settings-docs.ts';
+import { TOP_PICTURE_PATH, topPicture } from './top-picture.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 async function main(argv: readonly string[]): Promise<number> {
   const files = generatedFiles();
+  for (const [path, content] of schemaFiles()) files.set(path, content);
+  files.set(TOP_PICTURE_PATH, topPicture());
   const results = await readIfThere(RESULTS_PATH);
   const documents = results === null ? [] : (JSON.parse(results) as SuiteDocument[]);
   for (const [path, content] of performanceFiles(SUITES, documents)) files.set(path, content);
@@ -23,6 +29,8 @@ async function main(argv: readonly string[]): Promise<number> {
   files.set(ABUSE_PAGE_PATH, abusePage(abuse === null ? [] : (JSON.parse(abuse) as AbuseDocument[])));
   const readme = await readIfThere('README.md');
   if (readme !== null) files.set('README.md', withMarkedTables(readme));
+  const monitoring = await readIfThere(MONITORING_PAGE_PATH);
+  if (monitoring !== null) files.set(MONITORING_PAGE_PATH, withMetricsTable(monitoring));
   const stale: string[] = [];
   for (const [path, content] of files) {
     if ((await readIfThere(path)) === content) continue;

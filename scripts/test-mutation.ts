@@ -24,7 +24,7 @@ const GUARDS: readonly Guard[] = [
     name: 'nonce',
     without: 'states of the same content are the same object',
     file: 'src/ledger/state-writer.ts',
-    edits: [{ find: 'nonce: this.#randomHex(NONCE_BYTES)', replace: "nonce: '0'", times: 2 }],
+    edits: [{ find: 'nonce: this.#randomHex(NONCE_BYTES)', replace: "nonce: '0'", times: 3 }],
   },
   {
     name: 'read-back',
@@ -79,6 +79,18 @@ const GUARDS: readonly Guard[] = [
         find: "if (state?.kind !== 'state' || !view.queue.recordOf(taskId)) continue;",
         replace:
           "if (state?.kind !== 'state' || (state.state.state !== 'finished' && !view.queue.recordOf(taskId))) continue;",
+        times: 1,
+      },
+    ],
+  },
+  {
+    name: 'later claim',
+    without: 'live output takes the place of that of a later claim',
+    file: 'src/agent/output-tap.ts',
+    edits: [
+      {
+        find: 'return decoded.state.epoch < epoch || (decoded.state.epoch === epoch && decoded.state.nodeId === nodeId);',
+        replace: 'return true;',
         times: 1,
       },
     ],

@@ -17,6 +17,7 @@ export type StepPart =
   | 'queue'
   | 'claim'
   | 'start'
+  | 'output'
   | 'finish'
   | 'outbox'
   | 'push'
@@ -62,6 +63,8 @@ export const DURABLE_STEPS = {
   'container.hand-over': { part: 'start', durable: 'the word which task a container was given to that waited for one' },
   'container.start': { part: 'start', durable: 'a container that runs' },
 
+  'swap.output': { part: 'output', durable: 'what a running task has written so far' },
+
   'container.stop': { part: 'finish', durable: 'a container that was told to end' },
   'container.remove': { part: 'finish', durable: 'that a container is gone' },
 
@@ -77,6 +80,10 @@ export const DURABLE_STEPS = {
   'swap.record': { part: 'record', durable: 'records on the branch, and their task files gone from it' },
 
   'swap.delete': { part: 'delete', durable: 'that the ref of a recorded task is gone' },
+  'swap.output-delete': {
+    part: 'delete',
+    durable: 'that the output of a task that no longer runs is gone from its ref',
+  },
 
   'swap.goodbye': { part: 'leave', durable: 'the word that this node has left in order' },
 } as const satisfies Record<string, StepDescription>;

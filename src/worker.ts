@@ -2,9 +2,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assemble, type Worker } from './agent/assemble.ts';
+import { GATE_REASONS } from './agent/gate.ts';
 import { isWorthALook } from './agent/push-filter.ts';
 import { NO_SIGNATURES, type SigningPorts } from './agent/signature-check.ts';
-import { MIN_WEBHOOK_SECRET_LENGTH } from './config/options.ts';
+import { MIN_HTTP_TOKEN_LENGTH, MIN_WEBHOOK_SECRET_LENGTH } from './config/options.ts';
 import type { Settings } from './config/settings.ts';
 import { isImageAllowed } from './executor/docker/allow-list.ts';
 import { DockerExecutor } from './executor/docker/docker-executor.ts';
@@ -12,7 +13,7 @@ import { gridIdOf } from './executor/docker/grid-id.ts';
 import { isNetworkAllowed } from './executor/docker/network-list.ts';
 import type { Executor } from './executor/executor.ts';
 import { GitError, RETRYABLE, WAITS } from './git/errors.ts';
-import { openRepository } from './git/open-repository.ts';
+import { type OpenedRepository, openRepository } from './git/open-repository.ts';
 import type { Repository } from './git/repository.ts';
 import { InstanceLock } from './host/instance-lock.ts';
 import { machineId } from './host/machine-id.ts';
@@ -23,17 +24,24 @@ import { findNamespace, type Namespace, namespaceOf } from './ledger/names.ts';
 import { FileOutbox } from './ledger/outbox.ts';
 import type { Retry } from './ledger/publisher.ts';
 import type { Emit } from './observe/events.ts';
-import { hookSecret } from './observe/http/hook-secret.ts';
+import type { HealthDocument } from './observe/health-document.ts';
+import { keptSecret } from './observe/http/kept-secret.ts';
 import type { PushHook } from './observe/http/push-hook.ts';
 import type { HttpOptions } from './observe/http/server.ts';
+import { MetricsRecorder } from './observe/metrics/recorder.ts';
 import { withRetry } from './retry.ts';
 import { type Clock, type RandomFraction, type RandomHex, systemRandomFraction, systemRandomHex } from './runtime.ts';
 
 import { leaveUnsigned, resultSigner } from './signing/result-signer.ts';
 import { TaskVerifier } from './signing/task-verifier.ts';
+import { healthOf, withCloneSize } from './worker-health.ts';
+import { WorkerPages } from './worker-pages.ts';
 
 /** Until the first listing has shown the remote's hash, a remote that is away is asked again at this pace. */
 const FIRST_CONTACT_PAUSE_MS = 10_000;
+
+/** Connections are few and are cut off, so it takes no time. */
+const CLOSE_PAGES_MS = 5_000;
 
 export interface RunningWorker {
   worker: Worker;
@@ -61,15 +69,35 @@ export interface WorkerOptions {
  *   reason that waiting won't mend; the file system's error when the state directory can't be used.
  */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  const { settings, clock, emit } = options;
+  const { settings, clock, version } = options;
   const { nodeId, stateDir } = settings;
+  // Counting begins with the first event, whenever somebody asks.
+  const recorder = settings.httpPort === 0 ? null : new MetricsRecorder(clock);
+  let joined: Worker | null = null;
+  const pages = settings.httpPort === 0 ? null : new WorkerPages({ settings, version, clock, joined: () => joined });
+  const counted = recorder?.countingTo(options.emit) ?? options.emit;
+  const emit: Emit = (name, fields) => {
+    counted(name, fields);
+    pages?.noteEvent(name, fields);
+  };
   const learnSecret = options.learnSecret ?? (() => {});
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
-  const lock = await InstanceLock.acquire({ stateDir, nodeId, clock });
-  let joined: Worker | null = null;
+  const { lockWaitMs: waitMs } = settings;
+  const lock = await InstanceLock.acquire({ stateDir, nodeId, clock, waitMs, signal: options.signal, emit });
+  let opened: OpenedRepository | null = null;
+  const health = (): HealthDocument | null =>
+    joined && opened && healthOf({ worker: joined, repository: opened, settings, version, clock });
   // Before the first contact, so that a worker that waits for its repository shows as alive.
-  const http = await startHttp(settings, () => joined, { clock, emit });
-  const release = async (): Promise<unknown> => Promise.all([http?.close(), lock.release()]);
+  const http = await startHttp(settings, () => joined, { clock, emit, recorder, health, pages, version, learnSecret });
+  // In this order: the next worker may be waiting for the lock, and will want the port.
+  const release = async (): Promise<void> => {
+    if (http) {
+      const closed = new AbortController();
+      const closing = http.close().finally(() => closed.abort());
+      await Promise.race([closing, clock.sleep(CLOSE_PAGES_MS, closed.signal)]);
+    }
+    await lock.release();
+  };
   try {
     const randomHex: RandomHex = systemRandomHex;
     const machine = await machineId({ stateDir, randomHex, clock, emit });
@@ -79,6 +107,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       random: systemRandomFraction,
       operatorEnv: options.operatorEnv,
     });
+    opened = repository;
     const executor =
       options.executor ??
       openExecutor(settings, {
@@ -115,10 +144,11 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       namespace,
       allowsImage: (image) => isImageAllowed(image, settings.docker.allowedImages),
       allowsNetwork: (network) => isNetworkAllowed(network, settings.docker),
-      version: options.version,
+      version,
       description: { ...(await sensors.describe()) },
       untilIdle: options.untilIdle,
       learnSecret,
+      ...(pages ? { history: pages.history } : {}),
     });
     joined = worker;
     return { worker, done: runUntilStopped(worker, release) };
@@ -143,7 +173,7 @@ async function signingPorts(
   };
 }
 
-async function runUntilStopped(worker: Worker, release: () => Promise<unknown>): Promise<void> {
+async function runUntilStopped(worker: Worker, release: () => Promise<void>): Promise<void> {
   try {
     await worker.agent.run();
   } finally {
@@ -201,23 +231,53 @@ function retryOf(settings: Settings, clock: Clock, emit: Emit, random: RandomFra
 async function startHttp(
   settings: Settings,
   joined: () => Worker | null,
-  { clock, emit }: { clock: Clock; emit: Emit },
+  parts: {
+    clock: Clock;
+    emit: Emit;
+    /** null, as the pages, where nothing is served. */
+    recorder: MetricsRecorder | null;
+    health: () => HealthDocument | null;
+    pages: WorkerPages | null;
+    version: string;
+    learnSecret: (secret: string) => void;
+  },
 ): Promise<{ close: () => Promise<void> } | null> {
-  if (settings.httpPort === 0) return null;
+  const { clock, emit, health, pages, recorder, version } = parts;
+  if (recorder === null || pages === null) return null;
   // Loaded when it is used: a box without the pages does not pay for them.
   const { startHttpServer } = await import('./observe/http/server.ts');
   const options: HttpOptions = {
     host: settings.httpHost,
     port: settings.httpPort,
     source: {
+      hasJoined: () => (joined()?.agent.state ?? 'starting') !== 'starting',
       reasons: () => notReady(joined()),
-      details: () => ({ node: settings.nodeId, ...details(joined()) }),
+      details: withCloneSize(settings, health, { clock, version }),
     },
-    hook: pushHook(settings, joined, { clock, emit }),
+    metrics: { recorder, health, gateReasons: GATE_REASONS, version, clock },
+    access: {
+      token: keptSecret({
+        secret: settings.httpToken,
+        file: settings.httpTokenFile,
+        minLength: MIN_HTTP_TOKEN_LENGTH,
+        clock,
+        learn: parts.learnSecret,
+      }),
+      host: settings.httpHost,
+      clock,
+      emit,
+    },
+    hook: pushHook(settings, joined, parts),
+    pages: pages.parts,
   };
   try {
     const server = await startHttpServer(options);
-    emit('http.listening', { host: settings.httpHost, port: server.port, webhook: options.hook !== null });
+    emit('http.listening', {
+      host: settings.httpHost,
+      port: server.port,
+      token: options.access.token !== null,
+      webhook: options.hook !== null,
+    });
     return server;
   } catch (error) {
     emit('http.unavailable', { host: settings.httpHost, port: settings.httpPort, err: error });
@@ -229,13 +289,14 @@ async function startHttp(
 function pushHook(
   settings: Settings,
   joined: () => Worker | null,
-  parts: { clock: Clock; emit: Emit },
+  { clock, emit, learnSecret }: { clock: Clock; emit: Emit; learnSecret: (secret: string) => void },
 ): PushHook | null {
-  const secret = hookSecret({
+  const secret = keptSecret({
     secret: settings.webhookSecret,
     file: settings.webhookSecretFile,
     minLength: MIN_WEBHOOK_SECRET_LENGTH,
-    clock: parts.clock,
+    clock,
+    learn: learnSecret,
   });
   if (secret === null) return null;
   return {
@@ -245,7 +306,8 @@ function pushHook(
       return isWorthALook(push, view && Number.isFinite(view.listedAtMs) ? view : null);
     },
     lookNow: () => joined()?.agent.lookNow('webhook'),
-    ...parts,
+    clock,
+    emit,
   };
 }
 
@@ -254,23 +316,4 @@ function notReady(worker: Worker | null): { reason: string; text: string }[] {
   const state = worker?.agent.state ?? 'starting';
   const own = state === 'running' ? [] : [{ reason: state, text: `the worker is ${state}` }];
   return [...own, ...(worker?.gate.reasons ?? [])];
-}
-
-function details(worker: Worker | null): Record<string, unknown> {
-  if (!worker) return { state: 'starting' };
-  return {
-    state: worker.agent.state,
-    incarnation: worker.membership.incarnation,
-    running: worker.runner.activeTasks,
-    tasks_finished: worker.runner.tasksFinished,
-    results_unpublished: worker.book.unpublishedCount,
-    results_dropped: worker.book.resultsDropped,
-    failed_pushes: worker.publisher.failedPushes,
-    last_push: worker.publisher.lastPush,
-    queued: worker.reader.view.queue.files.size,
-    polling: worker.agent.polling,
-    refuses: worker.refusals(),
-    warm_pool: worker.executor.poolStats(),
-    last_health_check: worker.health.lastCheck,
-  };
 }

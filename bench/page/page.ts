@@ -19,6 +19,7 @@ const INTRODUCTION = [
     'it is better, below 1 worse. Values are medians, or rates over all that was counted. p95 stands where at least 20 ' +
     'values were measured, p99 from 100 on.',
   '',
+  '<!-- not run: it takes hours; test/integration/bench.test.ts has the same in small -->',
   '```sh',
   'npm run build',
   'npm run bench -- --save docs/performance/results.json   # all suites; those with containers need root',

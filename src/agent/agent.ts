@@ -121,6 +121,10 @@ export class Agent {
     return this.#state;
   }
 
+  get failedPolls(): number {
+    return this.#parts.cycle.failedPulls;
+  }
+
   /** Something may have changed: look now. */
   nudge(): void {
     this.#polling.nudge();
@@ -132,7 +136,12 @@ export class Agent {
   }
 
   /** For people: the pace in force, and how often it was interrupted. */
-  get polling(): Record<string, unknown> {
+  get polling(): {
+    interval_ms: number;
+    interval_max_ms: number;
+    requests: number;
+    nudges: Readonly<Record<NudgeSource, number>>;
+  } {
     const { maxPullIntervalMs, pullIntervalMs, requests } = this.#parts;
     return {
       interval_ms: this.#polling.intervalMs,

@@ -20,12 +20,14 @@ import { type Namespace, namespaceOf } from '../ledger/names.ts';
 import { Observations } from '../ledger/observations.ts';
 import { OrderedRepository } from '../ledger/ordered-repository.ts';
 import type { Outbox } from '../ledger/outbox.ts';
+import { OutputSweep } from '../ledger/output-sweep.ts';
 import { Publisher, type Retry } from '../ledger/publisher.ts';
 import { Recorder } from '../ledger/recorder.ts';
 import { Settler } from '../ledger/settler.ts';
 import { SpecCache } from '../ledger/spec-cache.ts';
 import { StateWriter } from '../ledger/state-writer.ts';
 import type { Emit } from '../observe/events.ts';
+import type { GridHistory } from '../pages/grid-history.ts';
 import type { Clock, RandomHex } from '../runtime.ts';
 import { SecretKeeper } from '../secrets/keeper.ts';
 import type { TaskId } from '../task/id.ts';
@@ -37,7 +39,10 @@ import { healingSources } from './healing-sources.ts';
 import { HealthKeeper } from './health-keeper.ts';
 import { HoursKeeper } from './hours-keeper.ts';
 import { ImageBreakers } from './image-breakers.ts';
+import { machineLoad, nodeInfoOf } from './node-info.ts';
+import { OutputFeed } from './output-feed.ts';
 import { Prefetch } from './prefetch.ts';
+import { type QueueDepth, queueDepthOf } from './queue-depth.ts';
 import { RecordingTurn } from './recording-turn.ts';
 import { SignatureCheck, type SigningPorts } from './signature-check.ts';
 import { discardLeftovers } from './startup.ts';
@@ -78,6 +83,8 @@ export interface AssembleOptions {
   untilIdle: boolean;
   /** Told of secrets that become known while the worker runs, so that the log can mask them. */
   learnSecret?: (secret: string) => void;
+  /** Told of what passes by, for pages. */
+  history?: GridHistory;
 }
 
 export interface Worker {
@@ -90,12 +97,21 @@ export interface Worker {
   membership: Membership;
   publisher: Publisher;
   book: ClaimBook;
+  quota: HourlyQuota;
+  images: ImageBreakers;
+  queueDepth: () => QueueDepth;
+  /** As it is used here: what pages read of it is counted too. */
+  repository: Repository;
+  specs: SpecCache;
+  observations: Observations;
+  /** What this node tells of itself with its signs of life, as of now. */
+  nodeInfo: () => Record<string, unknown>;
   /** Tasks that this node leaves alone while it claims others, with the reasons. */
   refusals: () => Record<string, string>[];
 }
 
 export function assemble(options: AssembleOptions): Worker {
-  const { settings, ports, namespace } = options;
+  const { history, settings, ports, namespace } = options;
   const { clock, emit, executor, outbox, quota, randomHex } = ports;
   const counted = new CountedRepository(ports.repository);
   const repository = new OrderedRepository(counted, clock);
@@ -120,8 +136,23 @@ export function assemble(options: AssembleOptions): Worker {
       if (outcome.kind === 'won') reader.apply(swap);
     },
     onFailed: (error) => agent.noteFailure(error),
+    riders: () => outputs.riders(),
   });
   const push = publisher.push.bind(publisher);
+  const outputSweep = new OutputSweep({ repository, reader, push, clock, emit });
+  const outputs: OutputFeed = new OutputFeed({
+    mode: settings.followOutput,
+    intervalMs: settings.followIntervalMs,
+    maxBytes: settings.maxFollowBytes,
+    namespace: () => reader.namespace,
+    repository,
+    writer,
+    push,
+    spareWaitMs: () => publisher.spareWaitMs,
+    onLeft: () => outputSweep.mayBeLeft(),
+    clock,
+    emit,
+  });
   const gate = new Gate();
   const images = new ImageBreakers({ clock, emit });
   // Tasks that this node leaves alone while it claims others.
@@ -129,6 +160,18 @@ export function assemble(options: AssembleOptions): Worker {
     ...images.refusals.map((refusal) => ({ ...refusal })),
     ...(cycle.unfit ? [{ reason: 'memory', text: `${cycle.unfit.task} ${cycle.unfit.problem}` }] : []),
   ];
+  const nodeInfo = (): Record<string, unknown> =>
+    nodeInfoOf({
+      ...options,
+      running: runner.activeTasks,
+      paused: gate.reasons,
+      refuses: refusals(),
+      quotaLeft: quota.left(),
+      reading: health.reading?.machine ?? null,
+    });
+  const observations = new Observations((view, gone) =>
+    history?.observe(view, gone, machineLoad(health.reading?.machine ?? null)),
+  );
   const membership: Membership = new Membership({
     nodeId,
     machine: options.machine,
@@ -139,17 +182,7 @@ export function assemble(options: AssembleOptions): Worker {
     push,
     randomHex,
     emit,
-    info: () => ({
-      name: settings.nodeName,
-      labels: settings.nodeLabels,
-      version: options.version,
-      slots: settings.maxParallelTasks,
-      running: runner.activeTasks,
-      paused: gate.reasons,
-      refuses: refusals(),
-      quota_left: Number.isFinite(quota.left()) ? quota.left() : null,
-      ...options.description,
-    }),
+    info: nodeInfo,
   });
   const incarnation = (): string => membership.incarnation;
   const specs = new SpecCache(repository, {
@@ -245,6 +278,7 @@ export function assemble(options: AssembleOptions): Worker {
       maxTaskBytes: settings.maxTaskBytes,
     }),
     sign: ports.signing.sign,
+    outputs,
     takeQuota: async () => {
       const granted = await quota.take(1);
       health.quotaTaken();
@@ -259,6 +293,7 @@ export function assemble(options: AssembleOptions): Worker {
       void reopenSigning();
     },
     images,
+    onResult: (record) => history?.result(record),
     onEngineTrouble: (error, failedStart) => health.engineTrouble(error, failedStart),
     onEngineStart: () => health.engineStarted(),
     onStateTrouble: (error) => health.stateTrouble(error),
@@ -285,6 +320,7 @@ export function assemble(options: AssembleOptions): Worker {
     book,
     membership,
     recorder,
+    outputSweep,
     settler: new Settler({
       nodeId,
       incarnation,
@@ -299,7 +335,7 @@ export function assemble(options: AssembleOptions): Worker {
     }),
     specs,
     watch,
-    observations: new Observations(),
+    observations,
     recordingTurn: new RecordingTurn({
       batchSize: settings.recordBatchSize,
       delayMs: settings.recordDelayMs,
@@ -367,5 +403,24 @@ export function assemble(options: AssembleOptions): Worker {
     clock,
     emit,
   });
-  return { agent, executor, gate, health, runner, reader, membership, publisher, book, refusals };
+  const queueDepth = queueDepthOf(reader, specs);
+  return {
+    agent,
+    executor,
+    gate,
+    health,
+    runner,
+    reader,
+    membership,
+    publisher,
+    book,
+    quota,
+    images,
+    queueDepth,
+    repository,
+    specs,
+    observations,
+    nodeInfo,
+    refusals,
+  };
 }

@@ -12,6 +12,7 @@ import type { DeathWatch } from '../ledger/death-watch.ts';
 import type { GridReader, GridView } from '../ledger/grid-view.ts';
 import type { Membership } from '../ledger/membership.ts';
 import type { Observations } from '../ledger/observations.ts';
+import type { OutputSweep } from '../ledger/output-sweep.ts';
 import { type Recorder, recordingRank, settledRefs } from '../ledger/recorder.ts';
 import { type Candidate, selectCandidates } from '../ledger/selection.ts';
 import type { Settler } from '../ledger/settler.ts';
@@ -23,6 +24,7 @@ import type { NodeId } from '../task/id.ts';
 import { chooseFitting, type Unfit } from './fitting.ts';
 import type { Gate } from './gate.ts';
 import type { ImageBreakers } from './image-breakers.ts';
+import { NewerFields } from './newer-fields.ts';
 import { Oddities } from './oddities.ts';
 import { isWorthAPush, type Prefetch } from './prefetch.ts';
 import type { RecordingTurn } from './recording-turn.ts';
@@ -40,6 +42,7 @@ export interface CycleParts {
   book: ClaimBook;
   membership: Membership;
   recorder: Recorder;
+  outputSweep: OutputSweep;
   settler: Settler;
   specs: SpecCache;
   watch: DeathWatch;
@@ -86,6 +89,7 @@ const LOSS_EVENTS = {
 export class Cycle {
   readonly #parts: CycleParts;
   readonly #oddities: Oddities;
+  readonly #newerFields: NewerFields;
   #reportedTip: Oid | null = null;
   /** Until the next push may begin there is nothing to choose. */
   #claimsInMs: number | null = null;
@@ -104,6 +108,12 @@ export class Cycle {
   constructor(parts: CycleParts) {
     this.#parts = parts;
     this.#oddities = new Oddities(parts.emit);
+    this.#newerFields = new NewerFields({
+      nodeId: parts.nodeId,
+      nodeTtlMs: parts.nodeTtlMs,
+      silentMs: (id) => parts.watch.seemsSilentMs(id),
+      emit: parts.emit,
+    });
   }
 
   /** What this worker leaves alone although it claims: the first task that there was no memory for. */
@@ -131,8 +141,9 @@ export class Cycle {
     await this.#takeUpStrays(view);
     this.#start(await book.verify(view));
     await this.#handBackReady();
-    await membership.fenceDead(view, this.#parts.watch);
-    await settler.settle(view, (claim) => membership.isOrphan(view, claim));
+    if (await membership.fenceDead(view, this.#parts.watch)) this.#parts.outputSweep.mayBeLeft();
+    this.#sweepOutputs(view, signal);
+    await settler.settle(view, (claim) => membership.isOrphan(view, claim), this.#newerFields.look(view));
     // Neither needs to wait for the other: what is to be recorded has been in sight since the look.
     const recording = this.#startRecording(view);
     const both = await Promise.allSettled([
@@ -170,16 +181,19 @@ export class Cycle {
   /** One last look before leaving, so that what this worker finished is recorded even if nobody else is there. */
   async finalRecording(signal: AbortSignal): Promise<void> {
     await this.#recording?.catch(() => {});
+    await this.#parts.outputSweep.look({ now: true, signal });
     const view = await this.#second(signal);
     await this.#record(view, { last: true });
+    await this.#parts.outputSweep.clear(view);
   }
 
   async #look(signal: AbortSignal | undefined): Promise<GridView> {
     const { clock, emit, images, nodeId, observations, reader, specs, useSmartPolling, watch } = this.#parts;
     let view: GridView;
     try {
-      // What others set aside decides about tasks only while this node does too.
-      const nodes = images.setAside.length > 0 ? ({ nodes: 'all' } as const) : {};
+      // What others set aside decides about tasks only while this node does too; what they know, where this one does not.
+      const asksOthers = images.setAside.length > 0 || specs.hasUnknownFields;
+      const nodes = asksOthers ? ({ nodes: 'all' } as const) : {};
       view = await reader.refresh({ always: !useSmartPolling, ...nodes, ...(signal ? { signal } : {}) });
     } catch (error) {
       this.failedPulls += 1;
@@ -353,6 +367,13 @@ export class Cycle {
     // Left over by a recorder that died before its deletions: whoever comes first in the order cleans up. So does whoever
     // leaves: a claim that it has just handed back may have come after the record, and it may be the last one here.
     if (rank === 0 || options.last) await this.#sweep(view, options.last === true);
+  }
+
+  /** Nobody waits for it. What it found is deleted by the next look, which is later than the listing. */
+  #sweepOutputs(view: GridView, signal: AbortSignal | undefined): void {
+    const { outputSweep } = this.#parts;
+    void outputSweep.clear(view);
+    void outputSweep.look(signal ? { signal } : {});
   }
 
   /** Nothing waits for deletions, but for the last look: they travel with what else there is to push. */

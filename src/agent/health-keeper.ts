@@ -121,6 +121,15 @@ export class HealthKeeper {
     return this.#engine;
   }
 
+  /** The latest reading of the machine, and its monotonic instant. */
+  get reading(): { machine: MachineReading; atMs: number } | null {
+    return this.#reading && { machine: this.#reading, atMs: this.#readAtMs };
+  }
+
+  get engineBreaker(): Pick<Breaker, 'state' | 'failures' | 'pauseLeftMs' | 'problem'> {
+    return this.#starts;
+  }
+
   /** Never throws: what fails is a reason not to claim. @param options.full also ask the engine and tell the outcome. */
   async check(options: { full: boolean }): Promise<void> {
     const { emit, gate } = this.#parts;

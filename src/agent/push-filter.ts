@@ -1,6 +1,6 @@
 /** Which pushes, that somebody tells of, are worth a look. Pure. */
 import type { RefName } from '../git/oid.ts';
-import { NAMESPACES } from '../ledger/names.ts';
+import { NAMESPACES, type Namespace, outputPrefix } from '../ledger/names.ts';
 
 export interface PushTold {
   /** null when it is not known. */
@@ -16,7 +16,9 @@ export interface PushTold {
  */
 export function isWorthALook({ ref, after }: PushTold, known: { branch: RefName; tip: string | null } | null): boolean {
   if (ref === null || !ref.startsWith('refs/')) return true;
-  if (NAMESPACES.some((namespace) => ref.startsWith(`${namespace}/`))) return false;
+  const isState = (namespace: Namespace): boolean =>
+    [`${namespace}/`, outputPrefix(namespace)].some((prefix) => ref.startsWith(prefix));
+  if (NAMESPACES.some(isState)) return false;
   if (known === null) return true;
   return ref === known.branch && (after === null || after !== known.tip);
 }

@@ -11,16 +11,18 @@ import type { Executor, ExecutorError, FoundRun, Job, Run, RunEnd, StopReason } 
 import { StateFileError } from '../host/state-file.ts';
 import type { ClaimBook, HeldClaim } from '../ledger/claims.ts';
 import type { Emit } from '../observe/events.ts';
+import type { OwnTask } from '../pages/task-rows.ts';
 import { type Clock, isoTime } from '../runtime.ts';
 import type { SecretKeeper } from '../secrets/keeper.ts';
 import type { SignResult } from '../signing/result-signer.ts';
 import { SigningError } from '../signing/ssh-keygen.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import { checkAgainstPolicy, type TaskPolicy } from '../task/policy.ts';
-import type { TaskResult } from '../task/result.ts';
+import type { ResultRecord, TaskResult } from '../task/result.ts';
 import type { TaskSpec } from '../task/spec.ts';
 import { type TaskFacts, unstartedResult } from '../task/unstarted.ts';
 import type { ImageBreakers } from './image-breakers.ts';
+import type { OutputFeed } from './output-feed.ts';
 import { judge, runResult, withheld } from './result-maker.ts';
 import type { SignatureCheck } from './signature-check.ts';
 import { obtainImage } from './task-image.ts';
@@ -54,6 +56,7 @@ export interface TaskRunnerParts {
   /** Whether the task's signature allows a start. */
   signatures: Pick<SignatureCheck, 'check'>;
   sign: SignResult;
+  outputs: Pick<OutputFeed, 'follow'>;
   /** Asks the hourly quota for one start; false: none is left. Durable before it answers. */
   takeQuota: () => Promise<boolean>;
   clock: Clock;
@@ -64,6 +67,8 @@ export interface TaskRunnerParts {
   onEngineTrouble: (error: ExecutorError, failedStart: TaskId | null) => void;
   /** It has started a container. */
   onEngineStart: () => void;
+  /** A result was made here; told to whoever shows what passes by. */
+  onResult: (record: ResultRecord) => void;
   /** Whether to ask for an image. */
   images: Pick<ImageBreakers, 'admit'>;
   /** The state directory can't be written. */
@@ -88,6 +93,8 @@ interface Active {
   abandoned: boolean;
   /** Monotonic. */
   startedMs: number;
+  /** When its container ran, by the steady clock and by that on the wall; null: not yet, or before this process. */
+  ranFrom: { monotonicMs: number; wallMs: number } | null;
   /** Who signed its file; null: nobody was asked for. */
   signer: string | null;
   /** What would have to be masked in its output is not known. */
@@ -131,6 +138,24 @@ export class TaskRunner {
 
   get activeTasks(): { task: TaskId; attempt: number }[] {
     return [...this.#active.values()].map(({ claim }) => ({ task: claim.taskId, attempt: claim.state.attempt }));
+  }
+
+  /** The same for people who look: since when, and what. */
+  get progress(): OwnTask[] {
+    const nowMs = this.#parts.clock.monotonicMs();
+    return [...this.#active.values()].map(({ claim, ranFrom }) => ({
+      taskId: claim.taskId,
+      claimedAtMs: claim.claimedAtMs,
+      startedAtMs: ranFrom?.wallMs ?? null,
+      runMs: ranFrom ? Math.round(nowMs - ranFrom.monotonicMs) : null,
+      image: claim.spec.image ?? this.#parts.defaults.image,
+    }));
+  }
+
+  /** The same of what it has written so far; null: no container of it runs here, or what to mask in it is not known. */
+  written(id: TaskId, maxBytes: number): ReturnType<Run['written']> | null {
+    const active = this.#active.get(id);
+    return active?.run && !active.withholdsOutput ? active.run.written(maxBytes) : null;
   }
 
   isActive(id: TaskId): boolean {
@@ -213,6 +238,7 @@ export class TaskRunner {
       preparing: new AbortController(),
       abandoned: false,
       startedMs: this.#parts.clock.monotonicMs(),
+      ranFrom: null,
       signer: null,
       withholdsOutput: false,
       slotFree: false,
@@ -279,9 +305,11 @@ export class TaskRunner {
       timeoutMs: claim.spec.timeoutMs,
     };
     const run = await executor.start(job);
+    active.ranFrom = { monotonicMs: this.#parts.clock.monotonicMs(), wallMs: this.#parts.clock.wallMs() };
     this.#parts.onEngineStart();
     const { attempt, epoch, incarnation } = claim.state;
-    this.#parts.emit('task.started', { task: claim.taskId, attempt, epoch, incarnation, image: image.name });
+    const warm = run.isWarm === true;
+    this.#parts.emit('task.started', { task: claim.taskId, attempt, epoch, incarnation, image: image.name, warm });
     await this.#follow(active, run, { digest: image.digest, pullMs: image.pullMs });
   }
 
@@ -294,9 +322,11 @@ export class TaskRunner {
   async #follow(active: Active, run: Run, image?: { digest: string | null; pullMs: number }): Promise<void> {
     active.run = run;
     if (active.stopReason) run.stop(active.stopReason);
+    // Of what cannot be masked nothing may leave this machine.
+    const unfollow = active.withholdsOutput ? null : this.#parts.outputs.follow(active.claim, run);
     let end: RunEnd;
     try {
-      end = await run.ended;
+      end = await run.ended.finally(() => unfollow?.());
     } catch (error) {
       // The container may still be there: the next look at this node's containers removes it.
       await this.#remove(active, run);
@@ -411,8 +441,13 @@ export class TaskRunner {
       reason: record.reason,
       exit_code: record.exit_code,
       attempt: record.attempt,
+      claim_ms: record.timings_ms.claim,
+      pull_ms: record.timings_ms.pull,
+      start_ms: record.timings_ms.start,
       run_ms: record.timings_ms.run,
+      collect_ms: record.timings_ms.collect,
     });
+    this.#parts.onResult(record);
     await this.#parts.book.finish(active.claim, result, async () => {
       await onDurable();
       this.#free(active);

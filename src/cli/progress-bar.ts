@@ -4,6 +4,7 @@ import { displayWidth, printable, truncate } from './display-width.ts';
 
 const MIN_REDRAW_MS = 100;
 const BAR_COLUMNS = 24;
+const MIN_BAR_COLUMNS = 8;
 const ERASE_LINE = '\r\u001b[2K';
 
 export interface ProgressTarget {
@@ -32,10 +33,15 @@ export class ProgressBar {
     if (now - this.#drawnAtMs < MIN_REDRAW_MS && done < this.#total) return;
     this.#drawnAtMs = now;
     const share = this.#total > 0 ? Math.min(1, Math.max(0, done / this.#total)) : 1;
-    const filled = Math.round(share * BAR_COLUMNS);
-    const bar = `[${'█'.repeat(filled)}${'░'.repeat(BAR_COLUMNS - filled)}] ${done}/${this.#total}`;
+    const figures = `${done}/${this.#total}`;
+    const said = printable(label);
+    // The words give way to the bar down to its least width, and then the bar to the figures.
+    const free = this.#target.columns - 1 - figures.length - displayWidth(said) - 4;
+    const width = Math.min(BAR_COLUMNS, Math.max(MIN_BAR_COLUMNS, free));
+    const filled = Math.round(share * width);
+    const bar = `[${'█'.repeat(filled)}${'░'.repeat(width - filled)}] ${figures}`;
     const room = this.#target.columns - 1 - displayWidth(bar);
-    const text = room > 0 ? `${bar} ${truncate(printable(label), room - 1)}`.trimEnd() : `${done}/${this.#total}`;
+    const text = room > 0 ? `${bar} ${truncate(said, room - 1)}`.trimEnd() : figures;
     this.#target.write(ERASE_LINE + text);
   }
 

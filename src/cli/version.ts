@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readAssetNow } from '../assets.ts';
 
-/** Of the package. `package.json` lies two directories up in a checkout (src/cli) and in a build (dist/cli) alike. */
+/** Of the package. */
 export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  const { version } = JSON.parse(text) as { version: string };
+  const { version } = JSON.parse(readAssetNow('package.json').toString()) as { version: string };
   return version;
 }

@@ -22,10 +22,15 @@ export interface CacheSlot {
   release(): Promise<void>;
 }
 
+/** What is kept of one repository. */
+export function cacheRoot(cacheHome: string, repoUrl: string): string {
+  return join(cacheHome, 'dgrid', createHash('sha256').update(repoUrl).digest('hex').slice(0, 16));
+}
+
 /** @param cacheHome the user's cache directory; null when there is none. @throws the file system's error when there is not even a temporary place. */
 export async function takeCacheSlot(cacheHome: string | null, repoUrl: string): Promise<CacheSlot> {
   if (cacheHome !== null) {
-    const root = join(cacheHome, 'dgrid', createHash('sha256').update(repoUrl).digest('hex').slice(0, 16));
+    const root = cacheRoot(cacheHome, repoUrl);
     try {
       await mkdir(root, { recursive: true, mode: 0o700 });
       for (let number = 0; number < MAX_CACHE_SLOTS; number += 1) {

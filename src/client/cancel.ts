@@ -9,12 +9,13 @@ import { taskRef } from '../ledger/names.ts';
 import type { SwapOutcome } from '../ledger/settle.ts';
 import type { FinishedState } from '../ledger/state-codec.ts';
 import type { WrittenState } from '../ledger/state-writer.ts';
+import { standingOf, statusOf, type TaskStanding } from '../ledger/task-standing.ts';
 import { isoTime } from '../runtime.ts';
 import { nodeId, type TaskId } from '../task/id.ts';
-import { LONGEST_TIMEOUT_SECONDS, parseTaskFile } from '../task/spec.ts';
+import { parseTaskFile } from '../task/spec.ts';
+import { LONGEST_TIMEOUT_SECONDS } from '../task/task-schema.ts';
 import { unstartedResult } from '../task/unstarted.ts';
 import type { GridClient } from './grid-client.ts';
-import { standingOf, statusOf, type TaskStanding } from './task-standing.ts';
 
 /** The task moved each time before our swap arrived. */
 const MAX_ROUNDS = 8;

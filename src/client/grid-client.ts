@@ -3,7 +3,7 @@
  * claims and answers for nothing after it has gone.
  */
 import { GitError } from '../git/errors.ts';
-import type { ObjectFormat } from '../git/oid.ts';
+import type { ObjectFormat, RefName } from '../git/oid.ts';
 import type { Repository } from '../git/repository.ts';
 import { GridReader, type GridView, type RefreshOptions } from '../ledger/grid-view.ts';
 import type { Namespace } from '../ledger/names.ts';
@@ -12,6 +12,10 @@ import type { SwapOutcome } from '../ledger/settle.ts';
 import { StateWriter } from '../ledger/state-writer.ts';
 import type { Emit } from '../observe/events.ts';
 import type { Clock, RandomHex } from '../runtime.ts';
+import type { TaskId } from '../task/id.ts';
+
+/** Of a busy grid something moves at each of them. */
+const MAX_LOOKS = 4;
 
 export interface GridClientParts {
   repository: Repository;
@@ -25,6 +29,8 @@ export interface GridClientParts {
   emit: Emit;
   /** Aborts whatever is under way. */
   signal: AbortSignal;
+  /** See `recentMessages`; absent: the past of a branch cannot be had. */
+  recentMessages?: (ref: RefName, depth: number) => Promise<string[]>;
 }
 
 export class GridClient {
@@ -34,7 +40,10 @@ export class GridClient {
   readonly clock: Clock;
   readonly randomHex: RandomHex;
   readonly signal: AbortSignal;
+  /** Tasks that this client queued after it last looked. */
+  readonly queuedSince = new Set<TaskId>();
   readonly #publisher: Publisher;
+  readonly #recentMessages: GridClientParts['recentMessages'];
 
   constructor(parts: GridClientParts) {
     const { repository, namespace, branch, clock, randomHex, emit, signal } = parts;
@@ -42,6 +51,7 @@ export class GridClient {
     this.clock = clock;
     this.randomHex = randomHex;
     this.signal = signal;
+    this.#recentMessages = parts.recentMessages;
     this.reader = new GridReader({ repository, clock, namespace, branch });
     this.writer = new StateWriter({ user: parts.user, clock, randomHex, format: () => repository.objectFormat() });
     this.#publisher = new Publisher({
@@ -63,8 +73,19 @@ export class GridClient {
     return this.repository.objectFormat();
   }
 
-  /** A fresh view. A damaged cache is replaced, once. @throws GitError */
+  /**
+   * A fresh view. What moved on between the listing and the fetch has no state in it: it is looked at again, a few times. A
+   * damaged cache is replaced, once. @throws GitError
+   */
   async refresh(options: Omit<RefreshOptions, 'signal'> = {}): Promise<GridView> {
+    let view = await this.#look(options);
+    for (let looks = 1; looks < MAX_LOOKS && lacksStates(view, options.nodes === 'all'); looks += 1) {
+      view = await this.#look(options);
+    }
+    return view;
+  }
+
+  async #look(options: Omit<RefreshOptions, 'signal'>): Promise<GridView> {
     const all = { ...options, signal: this.signal };
     try {
       return await this.reader.refresh(all);
@@ -76,8 +97,20 @@ export class GridClient {
     }
   }
 
+  /** Messages of the newest commits of a branch, the newest first; none where the host sends no past without its files. @throws GitError */
+  async recentMessages(ref: RefName, depth: number): Promise<string[]> {
+    return (await this.#recentMessages?.(ref, depth)) ?? [];
+  }
+
   /** @throws GitError when, after all tries, nothing certain is known; the swap may or may not have been applied. */
   push(request: PushRequest): Promise<SwapOutcome> {
     return this.#publisher.push(request);
   }
+}
+
+/** @param ofNodes whether those of all nodes were asked for */
+function lacksStates({ tasks, nodes }: GridView, ofNodes: boolean): boolean {
+  const lacks = (known: ReadonlyMap<string, { state: unknown }>): boolean =>
+    [...known.values()].some(({ state }) => state === null);
+  return lacks(tasks) || (ofNodes && lacks(nodes));
 }

@@ -1,16 +1,16 @@
 /** The state of the whole grid in figures and names: the document of `dgrid status`. */
-import { parseCommit } from '../git/objects.ts';
+import type { QueueFile } from '../ledger/found-files.ts';
 import type { GridView } from '../ledger/grid-view.ts';
-import { QUEUE_DIR } from '../ledger/names.ts';
-import { SpecCache } from '../ledger/spec-cache.ts';
-import { isoTime } from '../runtime.ts';
+import { SpecCache, type TaskBrief } from '../ledger/spec-cache.ts';
+import { standingOf } from '../ledger/task-standing.ts';
+import { gridProblems } from '../pages/grid-problems.ts';
+import { lastBeatOf, type Refusal, readNodeInfo } from '../pages/node-facts.ts';
+import { QueueCount } from '../pages/queue-count.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
-import { LONGEST_TIMEOUT_SECONDS, PRIORITIES, type Priority } from '../task/spec.ts';
+import { LONGEST_TIMEOUT_SECONDS, PRIORITIES, type Priority } from '../task/task-schema.ts';
 import type { GridClient } from './grid-client.ts';
-import { standingOf } from './task-standing.ts';
 
-/** In the year 9999: what comes after it has more digits than others can read. */
-const LAST_SECOND = 253_402_300_799;
+export type { Refusal } from '../pages/node-facts.ts';
 
 export interface InWork {
   task_id: TaskId;
@@ -21,12 +21,6 @@ export interface InWork {
   owner_gone: boolean;
   /** People took its file out of the queue. */
   withdrawn: boolean;
-}
-
-/** A stable word, and figures for people. */
-export interface Refusal {
-  reason: string;
-  text: string;
 }
 
 export interface NodeSummary {
@@ -73,12 +67,18 @@ export interface GridSummary {
 
 /** Keeps what it has read of task files, so that a summary of an unchanged queue costs nothing. */
 export class GridSummaries {
-  readonly #client: GridClient;
   readonly #specs: SpecCache;
+  readonly #count: QueueCount;
 
   constructor(client: GridClient, limits: { maxTaskBytes: number }) {
-    this.#client = client;
     this.#specs = new SpecCache(client.repository, { ...limits, maxTimeoutSeconds: LONGEST_TIMEOUT_SECONDS });
+    // In which order they come is not told.
+    this.#count = new QueueCount({ briefOf: (file) => this.#specs.brief(file), arrivalOf: () => 0 });
+  }
+
+  /** What decides about the turn of a task that was in the last view; null when its file could not be read yet. */
+  briefOf(file: QueueFile): TaskBrief | null {
+    return this.#specs.brief(file);
   }
 
   /** @param view refreshed with `nodes: 'all'`. @throws GitError */
@@ -87,127 +87,74 @@ export class GridSummaries {
     const summary: GridSummary = {
       branch: view.branch.replace(/^refs\/heads\//, ''),
       commit: view.tip,
-      queue: { pending: 0, by_priority: { critical: 0, high: 0, medium: 0, low: 0 }, invalid: 0 },
+      queue: this.#count.of(view),
       waiting: [],
       in_work: [],
       finished_unrecorded: [],
       recorded: view.queue.countRecords(),
       problems: [],
-      nodes: await this.#nodes(view),
+      nodes: nodesOf(view),
     };
-    for (const id of new Set([...view.queue.files.keys(), ...view.tasks.keys()])) this.#add(summary, view, id);
-    addQueueProblems(summary, view);
+    for (const id of view.tasks.keys()) add(summary, view, id);
+    summary.problems.push(...gridProblems(view));
     return summary;
   }
+}
 
-  #add(summary: GridSummary, view: GridView, id: TaskId): void {
-    const standing = standingOf(view, id);
-    switch (standing.kind) {
-      case 'recorded':
-      case 'unknown':
-        break;
-      case 'queued': {
-        summary.queue.pending += 1;
-        const brief = this.#specs.brief(standing.file);
-        if (brief?.ok) summary.queue.by_priority[brief.priority] += 1;
-        else if (brief) summary.queue.invalid += 1;
-        break;
-      }
-      case 'waiting': {
-        const { waitReason, attempt, delayMs } = standing.state;
-        summary.waiting.push({ task_id: id, reason: waitReason, attempt, delay_seconds: delayMs / 1000 });
-        break;
-      }
-      case 'claimed': {
-        const { nodeId, attempt, epoch } = standing.state;
-        const withdrawn = !view.queue.files.has(id);
-        const facts = { task_id: id, node_id: nodeId, attempt, epoch };
-        summary.in_work.push({ ...facts, owner_gone: standing.ownerGone, withdrawn });
-        break;
-      }
-      case 'finished': {
-        const { status, reason, nodeId } = standing.state;
-        summary.finished_unrecorded.push({ task_id: id, status, reason, node_id: nodeId });
-        break;
-      }
-      case 'unreadable':
-        summary.problems.push({ path: `task ${id}`, problem: standing.problem });
-        break;
+function add(summary: GridSummary, view: GridView, id: TaskId): void {
+  const standing = standingOf(view, id);
+  switch (standing.kind) {
+    case 'recorded':
+    case 'unknown':
+    case 'queued':
+      break;
+    case 'waiting': {
+      const { waitReason, attempt, delayMs } = standing.state;
+      summary.waiting.push({ task_id: id, reason: waitReason, attempt, delay_seconds: delayMs / 1000 });
+      break;
     }
-  }
-
-  async #nodes(view: GridView): Promise<NodeSummary[]> {
-    const { repository, signal } = this.#client;
-    const commits = await repository.readObjects(
-      [...view.nodes.values()].map(({ oid }) => oid),
-      signal,
-    );
-    return [...view.nodes]
-      .map(([id, { oid, state: decoded }]) => {
-        const commit = commits.get(oid);
-        const state = decoded?.kind === 'state' ? decoded.state : null;
-        const info = state?.info ?? {};
-        return {
-          node_id: id,
-          state: state?.state ?? ('unreadable' as const),
-          name: textOf(info['name']),
-          version: textOf(info['version']),
-          labels: listOf(info['labels']).filter((label) => typeof label === 'string'),
-          running: listOf(info['running']).flatMap((task) => textOf(fieldOf(task, 'task')) ?? []),
-          slots: typeof info['slots'] === 'number' ? info['slots'] : null,
-          paused: refusalsIn(info['paused']),
-          refuses: refusalsIn(info['refuses']),
-          heartbeat_interval_seconds: state ? state.intervalMs / 1000 : null,
-          ttl_seconds: state ? state.ttlMs / 1000 : null,
-          // Whoever wrote it may have claimed any time.
-          last_beat_by_its_clock: state && commit?.type === 'commit' ? beatOf(commit.content) : null,
-          fenced_by: state?.fencedBy ?? null,
-          info,
-        };
-      })
-      .sort((a, b) => (a.node_id < b.node_id ? -1 : 1));
+    case 'claimed': {
+      const { nodeId, attempt, epoch } = standing.state;
+      const withdrawn = !view.queue.files.has(id);
+      const facts = { task_id: id, node_id: nodeId, attempt, epoch };
+      summary.in_work.push({ ...facts, owner_gone: standing.ownerGone, withdrawn });
+      break;
+    }
+    case 'finished': {
+      const { status, reason, nodeId } = standing.state;
+      summary.finished_unrecorded.push({ task_id: id, status, reason, node_id: nodeId });
+      break;
+    }
+    case 'unreadable':
+      summary.problems.push({ path: `task ${id}`, problem: standing.problem });
+      break;
   }
 }
 
-function refusalsIn(value: unknown): Refusal[] {
-  return listOf(value).map((entry) => ({
-    reason: textOf(fieldOf(entry, 'reason')) ?? 'unknown',
-    text: textOf(fieldOf(entry, 'text')) ?? '',
-  }));
-}
-
-function addQueueProblems(summary: GridSummary, view: GridView): void {
-  const { alreadyRecorded, duplicates, files, illegalPaths, leftOut, moreIllegalPaths, unreadable } = view.queue;
-  for (const path of illegalPaths) {
-    summary.problems.push({ path, problem: 'its name is no task id followed by .json: rename or remove it' });
-  }
-  if (moreIllegalPaths > 0) {
-    summary.problems.push({
-      path: QUEUE_DIR,
-      problem: `${moreIllegalPaths} more files have names that are no task ids`,
-    });
-  }
-  summary.problems.push(...unreadable);
-  if (leftOut !== null) {
-    summary.problems.push({ path: leftOut, problem: 'the queue has more than is read: this, and more, was left out' });
-  }
-  for (const ref of view.illegalRefs) {
-    summary.problems.push({ path: ref, problem: 'it is the ref of no task and no node: remove it' });
-  }
-  for (const { path, taskId } of [...duplicates.values()].flat()) {
-    const problem = `${files.get(taskId)?.path ?? taskId} has the same task id: rename or remove one of the two`;
-    summary.problems.push({ path, problem });
-  }
-  for (const id of alreadyRecorded) {
-    const problem = 'the task has a record already: to run it again, give it a new task id';
-    summary.problems.push({ path: files.get(id)?.path ?? id, problem });
-  }
-}
-
-/** null for a time that no calendar has. @param commit of a state that was read */
-function beatOf(commit: Buffer): string | null {
-  const seconds = parseCommit(commit).committedAtSeconds;
-  return seconds === null || seconds > LAST_SECOND ? null : isoTime(seconds * 1000);
+function nodesOf(view: GridView): NodeSummary[] {
+  return [...view.nodes]
+    .map(([id, { state: decoded }]) => {
+      const state = decoded?.kind === 'state' ? decoded.state : null;
+      const { labels, name, paused, refuses, running, slots, version } = readNodeInfo(state?.info ?? {});
+      return {
+        node_id: id,
+        state: state?.state ?? ('unreadable' as const),
+        name,
+        version,
+        labels,
+        running,
+        slots,
+        paused,
+        refuses,
+        heartbeat_interval_seconds: state ? state.intervalMs / 1000 : null,
+        ttl_seconds: state ? state.ttlMs / 1000 : null,
+        // Whoever wrote it may have claimed any time.
+        last_beat_by_its_clock: lastBeatOf(decoded),
+        fenced_by: state?.fencedBy ?? null,
+        info: state?.info ?? {},
+      };
+    })
+    .sort((a, b) => (a.node_id < b.node_id ? -1 : 1));
 }
 
 /** How many tasks have their result. */
@@ -217,17 +164,4 @@ export function doneOf(summary: GridSummary): number {
 
 export function byPriority(summary: GridSummary): [Priority, number][] {
   return PRIORITIES.map((priority) => [priority, summary.queue.by_priority[priority]]);
-}
-
-/** A node's info is written by others, and decides nothing: what has another shape is left out. */
-function textOf(value: unknown): string | null {
-  return typeof value === 'string' ? value : null;
-}
-
-function listOf(value: unknown): unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function fieldOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
 }

@@ -1,17 +1,24 @@
 /** The layout of a task repository, laid into one that may hold anything else. What is there already is left as it is. */
+import { dirname } from 'node:path';
 import { type GitObject, MODE_TREE, makeBlob } from '../git/objects.ts';
 import type { Oid } from '../git/oid.ts';
 import { editTree } from '../git/tree-edit.ts';
 import { listDirectory, lookUpPath } from '../git/tree-lookup.ts';
 import type { GridView } from '../ledger/grid-view.ts';
 import { COMPLETED_DIR, FAILED_DIR, QUEUE_DIR } from '../ledger/names.ts';
-import { taskJsonSchema } from '../task/spec.ts';
+import { taskJsonSchema } from '../task/task-schema.ts';
 import type { GridClient } from './grid-client.ts';
 import { README_TEXT } from './readme-text.ts';
 
 const MAX_ROUNDS = 8;
 export const SCHEMA_FILE = 'task.schema.json';
 const README_FILE = 'README.md';
+/**
+ * Tells editors of the schema. Task files do not name it themselves: an ignored field would be one that workers of older
+ * versions refuse, and that a signature covers for nothing.
+ */
+const EDITOR_FILE = '.vscode/settings.json';
+const EDITOR_SETTINGS = { 'json.schemas': [{ fileMatch: [`/${QUEUE_DIR}/**/*.json`], url: `./${SCHEMA_FILE}` }] };
 
 export type LayoutOutcome =
   /** `commit` is null when there was nothing to add. */
@@ -66,6 +73,15 @@ async function compare(
   if (readme) kept.push(readme.name);
   else missing.push({ path: README_FILE, text: README_TEXT });
   if (root.some(({ name }) => name === SCHEMA_FILE)) kept.push(SCHEMA_FILE);
-  else missing.push({ path: SCHEMA_FILE, text: `${JSON.stringify(taskJsonSchema(), null, 2)}\n` });
+  else missing.push({ path: SCHEMA_FILE, text: jsonText(taskJsonSchema()) });
+  const editor = tipTree ? await lookUpPath(tipTree, EDITOR_FILE, read, client.format) : null;
+  if (editor) kept.push(EDITOR_FILE);
+  // A file of that name would be in the way of the directory.
+  else if (!root.some(({ name, mode }) => name === dirname(EDITOR_FILE) && mode !== MODE_TREE))
+    missing.push({ path: EDITOR_FILE, text: jsonText(EDITOR_SETTINGS) });
   return { missing, kept };
+}
+
+function jsonText(value: object): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -65,6 +65,7 @@ export async function openClient(options: OpenClientOptions): Promise<OpenedClie
       randomHex,
       emit,
       signal,
+      recentMessages: (ref, depth) => repository.recentMessages(ref, depth, signal),
     });
     return {
       client,

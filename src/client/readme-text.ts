@@ -1,5 +1,5 @@
 /** What a new task repository says of itself. */
-import { DEFAULT_TIMEOUT_SECONDS, PRIORITIES } from '../task/spec.ts';
+import { DEFAULT_TIMEOUT_SECONDS, PRIORITIES } from '../task/task-schema.ts';
 
 export const README_TEXT = `# Task repository
 
@@ -31,7 +31,7 @@ The file is named after its \`task_id\`: small letters, figures, \`-\` and \`_\`
 | \`retries\` | how often to try again after an exit code other than 0 |
 | \`requires\` | labels that the machine must have |
 
-\`task.schema.json\` has the same for editors and programs.
+\`task.schema.json\` has the same for editors and programs; \`dgrid check\`, in a checkout, says what is wrong with task files.
 
 The command line does it too, and checks the task first:
 

@@ -12,11 +12,11 @@ import type { ObjectFormat, Oid } from '../git/oid.ts';
 import { editTree } from '../git/tree-edit.ts';
 import type { GridView } from '../ledger/grid-view.ts';
 import { QUEUE_DIR, SIGNATURE_SUFFIX } from '../ledger/names.ts';
+import { readResults } from '../ledger/results.ts';
+import { standingOf } from '../ledger/task-standing.ts';
 import type { TaskId } from '../task/id.ts';
 import type { GridClient } from './grid-client.ts';
-import { readResults } from './results.ts';
 import type { NewTask } from './task-input.ts';
-import { standingOf } from './task-standing.ts';
 
 /** Others pushed meanwhile: build again on the new tip, this often in a row. */
 const MAX_REBUILDS = 12;
@@ -92,6 +92,7 @@ export async function submit(client: GridClient, tasks: readonly NewTask[]): Pro
       });
       if (outcome.kind === 'won') {
         const queued = judged.missing.map(({ taskId }) => taskId);
+        for (const id of queued) client.queuedSince.add(id);
         return { kind: 'queued', commit: built.commit.oid, queued, alreadyQueued };
       }
       if (outcome.kind === 'refused') return outcome;

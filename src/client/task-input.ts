@@ -3,8 +3,9 @@
  * halves and nobody mends a file ten times.
  */
 import { isTaskId, type TaskId } from '../task/id.ts';
-import { LONGEST_TIMEOUT_SECONDS, parseTaskFile } from '../task/spec.ts';
+import { examineTaskFile, type TaskProblem } from '../task/spec.ts';
 import { parseStrictJson, quote } from '../task/strict-json.ts';
+import { LONGEST_TIMEOUT_SECONDS } from '../task/task-schema.ts';
 
 /** More than this in one go is a mistake, or work for a program that submits in portions. */
 export const MAX_TASKS_PER_SUBMIT = 50_000;
@@ -20,7 +21,7 @@ export interface TaskSource {
 
 /** Fields that take the place of what the files say. */
 export type TaskOverrides = Readonly<
-  Partial<Record<'task_id' | 'image' | 'priority' | 'timeout_seconds' | 'script', unknown>>
+  Partial<Record<'task_id' | 'image' | 'priority' | 'timeout_seconds' | 'script' | 'follow', unknown>>
 >;
 
 export interface NewTask {
@@ -37,9 +38,21 @@ export interface InputProblem {
   /** The source, with the line in a file of lines. */
   name: string;
   message: string;
+  /** Absent for what is wrong with all of it. */
+  place?: InputPlace;
 }
 
-export type TaskInput = { ok: true; tasks: NewTask[] } | { ok: false; problems: InputProblem[] };
+export interface InputPlace {
+  source: string;
+  /** The line of the source at which the task begins; 1 where the source is one task. */
+  firstLine: number;
+  path: TaskProblem['path'];
+}
+
+export type TaskInput =
+  | { ok: true; tasks: NewTask[] }
+  /** `tasks` are those with which nothing is wrong. */
+  | { ok: false; problems: InputProblem[]; tasks: NewTask[] };
 
 export function readTasks(
   sources: readonly TaskSource[],
@@ -51,7 +64,7 @@ export function readTasks(
   const tasks = new Map<TaskId, NewTask>();
   if (documents.length > MAX_TASKS_PER_SUBMIT) {
     const message = `there are ${documents.length} tasks; at most ${MAX_TASKS_PER_SUBMIT} can be submitted at once`;
-    return { ok: false, problems: [{ name: 'submit', message }] };
+    return { ok: false, problems: [{ name: 'submit', message }], tasks: [] };
   }
   if (overrides.task_id !== undefined && documents.length > 1) {
     problems.push({ name: '--id', message: `names one task, and there are ${documents.length}` });
@@ -59,19 +72,24 @@ export function readTasks(
   for (const document of documents) {
     const read = readTask(document, overrides, limits);
     if (!read.ok) {
-      problems.push(...read.problems.map((message) => ({ name: document.name, message })));
+      problems.push(...read.problems.map(({ text, path }) => problem(document, text, path)));
       continue;
     }
     const other = tasks.get(read.task.taskId);
     if (other) {
       const message = `task_id: ${quote(read.task.taskId)} is also the id of the task in ${other.source}`;
-      problems.push({ name: document.name, message });
+      problems.push(problem(document, message, ['task_id']));
     } else tasks.set(read.task.taskId, read.task);
   }
   for (const { name } of sources.filter((source) => documents.every(({ from }) => from !== source))) {
     problems.push({ name, message: 'holds no task' });
   }
-  return problems.length > 0 ? { ok: false, problems: bounded(problems) } : { ok: true, tasks: [...tasks.values()] };
+  const right = [...tasks.values()];
+  return problems.length > 0 ? { ok: false, problems: bounded(problems), tasks: right } : { ok: true, tasks: right };
+}
+
+function problem({ name, from, firstLine }: TaskDocument, message: string, path: TaskProblem['path']): InputProblem {
+  return { name, message, place: { source: from.name, firstLine, path } };
 }
 
 /** The first ones, and how many more there are. */
@@ -85,11 +103,12 @@ interface TaskDocument {
   name: string;
   bytes: Uint8Array;
   from: TaskSource;
+  firstLine: number;
 }
 
 /** One JSON value, or JSON Lines. */
 function split(source: TaskSource): TaskDocument[] {
-  const whole: TaskDocument = { name: source.name, bytes: source.bytes, from: source };
+  const whole: TaskDocument = { name: source.name, bytes: source.bytes, from: source, firstLine: 1 };
   const text = Buffer.from(source.bytes.buffer, source.bytes.byteOffset, source.bytes.byteLength).toString('utf8');
   if (text.trim() === '') return [];
   if (/\.(?:jsonl|ndjson)$/i.test(source.name)) return lines(source, text);
@@ -106,6 +125,7 @@ function lines(source: TaskSource, text: string): TaskDocument[] {
       name: `${source.name}:${index + 1}`,
       bytes: Buffer.from(`${line}\n`),
       from: source,
+      firstLine: index + 1,
       line,
     }))
     .filter(({ line }) => line.trim() !== '');
@@ -124,14 +144,18 @@ function readTask(
   document: TaskDocument,
   overrides: TaskOverrides,
   limits: { maxTaskBytes: number },
-): { ok: true; task: NewTask } | { ok: false; problems: string[] } {
+): { ok: true; task: NewTask } | { ok: false; problems: TaskProblem[] } {
+  const whole = (text: string): { ok: false; problems: TaskProblem[] } => ({
+    ok: false,
+    problems: [{ path: [], text }],
+  });
   const json = parseStrictJson(document.bytes, { maxBytes: limits.maxTaskBytes, maxDepth: MAX_DEPTH });
-  if (!json.ok) return json;
+  if (!json.ok) return { ok: false, problems: json.problems.map((text) => ({ path: [], text })) };
   const { value } = json;
   if (Array.isArray(value)) {
-    return { ok: false, problems: ['is an array; write one task on each line instead (JSON Lines)'] };
+    return whole('is an array; write one task on each line instead (JSON Lines)');
   }
-  if (typeof value !== 'object' || value === null) return { ok: false, problems: ['must be a JSON object'] };
+  if (typeof value !== 'object' || value === null) return whole('must be a JSON object');
   // The bytes stay as they were written, unless something in them has to change.
   const merged = { ...value, ...overrides };
   const changed = Object.keys(overrides).length > 0;
@@ -139,7 +163,7 @@ function readTask(
   const id = (merged as { task_id?: unknown }).task_id;
   // An illegal id is told by the same check as everything else; for that, some legal one has to be expected.
   const taskId = typeof id === 'string' && isTaskId(id) ? id : ('unnamed' as TaskId);
-  const parsed = parseTaskFile(content, taskId, {
+  const parsed = examineTaskFile(content, taskId, {
     maxTaskBytes: limits.maxTaskBytes,
     maxTimeoutSeconds: LONGEST_TIMEOUT_SECONDS,
   });

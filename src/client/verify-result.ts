@@ -1,12 +1,12 @@
 /** Whether a record is what the node that it names has said. */
 import type { GridView } from '../ledger/grid-view.ts';
+import { readResultFile } from '../ledger/results.ts';
 import { RECORD_SIGNATURE_FILE, STDERR_FILE, STDOUT_FILE } from '../ledger/state-writer.ts';
 import { MAX_SIGNATURE_BYTES, RESULT_SIGNATURE_NAMESPACE } from '../signing/names.ts';
 import { digestOf } from '../signing/result-signer.ts';
 import { checkSignature } from '../signing/ssh-keygen.ts';
 import type { ResultRecord } from '../task/result.ts';
 import type { GridClient } from './grid-client.ts';
-import { readResultFile } from './results.ts';
 
 export type ResultVerdict = { ok: true; signer: string } | { ok: false; problem: string };
 

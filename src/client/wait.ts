@@ -1,9 +1,10 @@
 /** Waiting for results. A result counts as soon as it is in the task's ref: the branch may follow later. */
 import { GitError, RETRYABLE } from '../git/errors.ts';
+import type { RefName } from '../git/oid.ts';
 import type { GridView } from '../ledger/grid-view.ts';
+import { standingOf, statusOf } from '../ledger/task-standing.ts';
 import type { TaskId } from '../task/id.ts';
 import type { GridClient } from './grid-client.ts';
-import { standingOf, statusOf } from './task-standing.ts';
 
 const MIN_LOOK_MS = 250;
 const MAX_LOOK_MS = 5_000;
@@ -19,7 +20,12 @@ export interface WaitOptions {
    * moment ago through a host whose copies may lag behind.
    */
   unknownAfterLooks: number;
-  onLook: (done: number, view: GridView) => void;
+  /** Refs to be listed with each look. */
+  also?: readonly RefName[];
+  /** Between two looks: the longer while nothing happens. */
+  pace?: { minMs: number; maxMs: number };
+  /** May answer, also later, true: something happened that is worth looking again soon. May throw as a look does. */
+  onLook: (done: number, view: GridView) => unknown;
 }
 
 export type WaitOutcome =
@@ -40,15 +46,20 @@ export async function waitForTasks(
   const leftMs = (): number =>
     options.timeoutMs === null ? Number.POSITIVE_INFINITY : startedMs + options.timeoutMs - clock.monotonicMs();
   let lastContactMs = startedMs;
-  let pauseMs = MIN_LOOK_MS;
+  const { minMs, maxMs } = options.pace ?? { minMs: MIN_LOOK_MS, maxMs: MAX_LOOK_MS };
+  let pauseMs = minMs;
   let doneBefore = -1;
   let unknownLooks = 0;
   let open: readonly TaskId[] = ids;
   let view: GridView | null = null;
   for (;;) {
     if (signal.aborted) return { kind: 'aborted' };
+    let isNew = false;
     try {
-      view = await client.refresh();
+      view = await client.refresh({ also: options.also ?? [] });
+      const seen = view;
+      open = ids.filter((id) => statusOf(standingOf(seen, id)) === null);
+      isNew = (await options.onLook(ids.length - open.length, view)) === true;
       lastContactMs = clock.monotonicMs();
     } catch (error) {
       if (signal.aborted) return { kind: 'aborted' };
@@ -58,15 +69,13 @@ export async function waitForTasks(
     }
     if (view) {
       const current = view;
-      open = ids.filter((id) => statusOf(standingOf(current, id)) === null);
-      options.onLook(ids.length - open.length, view);
       if (open.length === 0) return { kind: 'done', view };
       const unknown = open.filter((id) => standingOf(current, id).kind === 'unknown');
       unknownLooks = unknown.length > 0 ? unknownLooks + 1 : 0;
       if (unknownLooks >= options.unknownAfterLooks) return { kind: 'unknown', view, ids: unknown };
     }
     const done = ids.length - open.length;
-    pauseMs = done === doneBefore ? Math.min(pauseMs * LOOK_GROWTH, MAX_LOOK_MS) : MIN_LOOK_MS;
+    pauseMs = done === doneBefore && !isNew ? Math.min(pauseMs * LOOK_GROWTH, maxMs) : minMs;
     doneBefore = done;
     if (leftMs() <= 0) return { kind: 'timeout', view, open: [...open] };
     await clock.sleep(Math.min(pauseMs, leftMs()), signal);

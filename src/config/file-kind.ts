@@ -1,5 +1,5 @@
 /** Settings that name a file or a directory. */
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Machine } from './machine.ts';
 import { bad, good, hasControl, type Parsed, type ValueKind } from './value-kind.ts';
@@ -39,6 +39,40 @@ export function readableFile(): ValueKind<string> {
     if (kind === 'directory') return 'names a directory: a file is needed';
     return canAccess(file, constants.R_OK) ? null : 'names a file that this user may not read: change its permissions';
   });
+}
+
+const MAX_TOKEN_FILE_BYTES = 4096;
+
+/** A file with one token. What it holds may be another one later; that it holds one at the start saves a long search. */
+export function tokenFile(minLength: number): ValueKind<string> {
+  const file = readableFile();
+  return {
+    ...file,
+    expects: `a file that this user can read, with one line of at least ${minLength} visible ASCII characters without blanks`,
+    parse(text, machine) {
+      const path = file.parse(text, machine);
+      if (!path.ok) return path;
+      const problem = problemOfToken(path.value, minLength);
+      return problem === null ? path : bad(problem);
+    },
+  };
+}
+
+function problemOfToken(path: string, minLength: number): string | null {
+  let token: string;
+  try {
+    const found = statSync(path);
+    if (!found.isFile()) return 'names something else than a file: name a file with the token in it';
+    if (found.size > MAX_TOKEN_FILE_BYTES) {
+      return `names a file of ${found.size} bytes: put nothing but the token into it`;
+    }
+    token = readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    return `names a file that cannot be read: ${(error as Error).message}`;
+  }
+  return /^[!-~]*$/.test(token) && token.length >= minLength
+    ? null
+    : `names a file that holds no token: put one line of at least ${minLength} visible characters without blanks into it`;
 }
 
 export function readableDirectory(): ValueKind<string> {

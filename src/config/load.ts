@@ -4,10 +4,11 @@
  */
 import { STDOUT } from './file-kind.ts';
 import type { Environment, Machine } from './machine.ts';
-import { OPTION_NAMES, type OptionName, optionOf, type Values } from './options.ts';
+import { defaultText } from './option.ts';
+import { OPTION_NAMES, OPTIONS, type OptionName, optionOf, type Values } from './options.ts';
 import { PROFILE_NAMES, PROFILES, type ProfileName } from './profiles.ts';
 import { type Problem, RULES } from './rules.ts';
-import type { ClientSettings, FilterSettings, GitSettings, Settings } from './settings.ts';
+import type { ClientSettings, FilterSettings, GitSettings, PolicySettings, Settings } from './settings.ts';
 import {
   environmentLayer,
   fileLayer,
@@ -65,7 +66,39 @@ export function loadFilterSettings(input: LoadInput): Loaded<FilterSettings> {
   });
 }
 
-type Reader = 'worker' | 'client' | 'filter';
+/** What an operator lets tasks ask for, for checking task files on any machine. */
+export function loadPolicySettings(input: LoadInput): Loaded<PolicySettings> {
+  return load(input, 'policy', (values) => ({
+    maxTaskBytes: values.MAX_TASK_BYTES,
+    allowedImages: values.ALLOWED_IMAGES,
+    network: values.DOCKER_NETWORK,
+    allowedNetworks: values.ALLOWED_NETWORKS ?? [],
+    cpus: values.DOCKER_CPUS,
+    memoryBytes: values.DOCKER_MEMORY,
+    timeoutMs: values.DOCKER_TIMEOUT,
+  }));
+}
+
+/** How large a task file may be where nobody has set anything, in bytes. */
+export function defaultMaxTaskBytes(machine: Machine): number {
+  const parsed = OPTIONS.MAX_TASK_BYTES.kind.parse(defaultText(OPTIONS.MAX_TASK_BYTES.default), machine);
+  if (!parsed.ok) throw new Error(`the default of MAX_TASK_BYTES ${parsed.message}`);
+  return parsed.value;
+}
+
+type Reader = 'worker' | 'client' | 'filter' | 'policy';
+
+const POLICY_OPTIONS: ReadonlySet<OptionName> = new Set([
+  'DGRID_PROFILE',
+  'MAX_TASK_BYTES',
+  'DOCKER_IMAGE',
+  'ALLOWED_IMAGES',
+  'DOCKER_NETWORK',
+  'ALLOWED_NETWORKS',
+  'DOCKER_CPUS',
+  'DOCKER_MEMORY',
+  'DOCKER_TIMEOUT',
+]);
 
 /** Beside those of the group `docker`. */
 const FILTER_OPTIONS: ReadonlySet<OptionName> = new Set([
@@ -81,6 +114,7 @@ const FILTER_OPTIONS: ReadonlySet<OptionName> = new Set([
 
 function concerns(reader: Reader, name: OptionName): boolean {
   const { group, scope } = optionOf(name);
+  if (reader === 'policy') return POLICY_OPTIONS.has(name);
   if (reader === 'filter') return group === 'docker' || FILTER_OPTIONS.has(name);
   return reader === 'worker' || scope === 'both';
 }
@@ -258,6 +292,7 @@ function toSettings(values: Values): Settings {
     heartbeatIntervalMs: values.HEARTBEAT_INTERVAL,
     nodeTtlMs: values.NODE_TTL,
     shutdownGraceMs: values.SHUTDOWN_GRACE_SECONDS,
+    lockWaitMs: values.LOCK_WAIT_SECONDS,
     maxParallelTasks: values.MAX_PARALLEL_TASKS,
     maxTasksPerHour: values.MAX_TASKS_PER_HOUR,
     maxCpuPercent: values.MAX_CPU_PERCENT,
@@ -278,9 +313,14 @@ function toSettings(values: Values): Settings {
     gitPushesPerMinute: values.GIT_PUSHES_PER_MINUTE,
     recordBatchSize: values.RECORD_BATCH_SIZE,
     recordDelayMs: values.RECORD_DELAY,
+    followOutput: values.FOLLOW_OUTPUT,
+    followIntervalMs: values.FOLLOW_INTERVAL,
+    maxFollowBytes: values.MAX_FOLLOW_BYTES,
     refNamespace: values.DGRID_REF_NAMESPACE,
     httpHost: values.HTTP_HOST,
     httpPort: values.HTTP_PORT,
+    httpToken: values.HTTP_TOKEN,
+    httpTokenFile: values.HTTP_TOKEN_FILE,
     logLevel: values.LOG_LEVEL,
     logFile: values.LOG_FILE === STDOUT ? null : values.LOG_FILE,
     logFormat: values.LOG_FORMAT,

@@ -4,10 +4,10 @@
  * one table; a computed default looks only at rows above its own.
  */
 import { join } from 'node:path';
-import { GRID_NAME_PATTERN } from '../task/spec.ts';
+import { GRID_NAME_PATTERN } from '../task/task-schema.ts';
 import { activeHours } from './active-hours.ts';
 import { dockerHost, imageName, imagePattern, networkName, networkPattern } from './docker-kind.ts';
-import { logDestination, path, readableDirectory, readableFile } from './file-kind.ts';
+import { logDestination, path, readableDirectory, readableFile, tokenFile } from './file-kind.ts';
 import { gridNameOf } from './grid-name.ts';
 import { nodeIdFromHost, nodeIdKind } from './node-name.ts';
 import { type Basis, computedSetting, type Option, optionalSetting, requiredSetting, setting } from './option.ts';
@@ -35,6 +35,8 @@ const NODE_TTL_IN_HEARTBEATS = 5;
 const IDLE_PULL_INTERVALS = 6;
 const IDLE_PULL_SECONDS = 60;
 export const MIN_WEBHOOK_SECRET_LENGTH = 8;
+/** Whoever can reach the pages may try one token after the other. */
+export const MIN_HTTP_TOKEN_LENGTH = 16;
 /** Masking a shorter secret would also mask half of every log line. */
 export const MIN_SECRET_LENGTH = 4;
 
@@ -284,6 +286,13 @@ export const OPTIONS = {
     description: 'How long running tasks may go on after a request to stop. What is not done then is handed back.',
   }),
 
+  LOCK_WAIT_SECONDS: setting('0', {
+    group: 'polling',
+    kind: seconds({ min: 0, max: DAY }),
+    description:
+      'How long a worker that starts waits for another one to leave its state directory, before it gives up. For supervisors that start the next one while the last one still ends.',
+  }),
+
   MAX_PARALLEL_TASKS: setting('1', {
     group: 'limits',
     kind: wholeNumber({ min: 1, max: 256, unit: 'tasks' }),
@@ -517,6 +526,24 @@ export const OPTIONS = {
     kind: seconds({ min: 0, max: DAY }),
     description: 'A result waits no longer than this for others to be recorded with it.',
   }),
+  FOLLOW_OUTPUT: setting('asked', {
+    group: 'recording',
+    kind: oneOf(['never', 'asked', 'always']),
+    description:
+      'Of which tasks to publish what they write while they run. asked: of those whose file says "follow": true. See docs/follow.md.',
+  }),
+  FOLLOW_INTERVAL: setting('2', {
+    group: 'recording',
+    kind: seconds({ min: 0.1, max: 3600 }),
+    description:
+      'Time between two batches of a task’s output while it writes. Within GIT_PUSHES_PER_MINUTE it may become longer.',
+  }),
+  MAX_FOLLOW_BYTES: setting('256k', {
+    group: 'recording',
+    kind: byteSize({ min: 1 * KIB, max: 16 * MIB }),
+    description:
+      'How much of each output stream is published before the result, from its beginning: at most half of MAX_OUTPUT_BYTES.',
+  }),
   RETRY_ATTEMPTS: setting('5', {
     group: 'recording',
     scope: 'both',
@@ -598,12 +625,29 @@ export const OPTIONS = {
       maxLength: 253,
     }),
     description:
-      'Where the health pages are served. They have no password: keep them local, or behind something that has.',
+      'Where the pages and the metrics are served. An address that other machines can reach needs HTTP_TOKEN_FILE or HTTP_TOKEN.',
   }),
   HTTP_PORT: setting('8000', {
     group: 'observing',
     kind: wholeNumber({ min: 0, max: 65_535 }),
     description: 'The port for that. 0: not served.',
+  }),
+  HTTP_TOKEN: optionalSetting({
+    group: 'observing',
+    secret: true,
+    kind: text({
+      expects: `one line of at least ${MIN_HTTP_TOKEN_LENGTH} visible ASCII characters without blanks`,
+      pattern: new RegExp(`^[!-~]{${MIN_HTTP_TOKEN_LENGTH},}$`),
+      maxLength: 1000,
+    }),
+    description:
+      'What the pages and the metrics ask for: as a bearer token, or as the password of any user. /livez, /startupz and /readyz answer without. Other programs of this user can read an environment: prefer a file.',
+  }),
+  HTTP_TOKEN_FILE: optionalSetting({
+    group: 'observing',
+    kind: tokenFile(MIN_HTTP_TOKEN_LENGTH),
+    example: '/etc/dgrid/http-token',
+    description: 'A file with that token. It may be replaced while the worker runs.',
   }),
   LOG_LEVEL: setting('info', {
     group: 'observing',

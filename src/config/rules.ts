@@ -1,6 +1,7 @@
 /** What one setting alone cannot tell: rules between settings, and settings that this version does not carry out. */
 import { dirname, relative } from 'node:path';
-import type { OptionName, Values } from './options.ts';
+import { isLoopback } from './loopback.ts';
+import { MIN_HTTP_TOKEN_LENGTH, type OptionName, type Values } from './options.ts';
 
 export interface Problem {
   /** Of the setting; or the unknown variable's. */
@@ -57,6 +58,20 @@ export const RULES: readonly Rule[] = [
       HTTP_PORT !== 0 || (WEBHOOK_SECRET === null && WEBHOOK_SECRET_FILE === null)
         ? null
         : 'is 0, so no webhook can be received: set a port, or unset WEBHOOK_SECRET and WEBHOOK_SECRET_FILE',
+  },
+  {
+    names: ['HTTP_TOKEN', 'HTTP_TOKEN_FILE'],
+    check: ({ HTTP_TOKEN, HTTP_TOKEN_FILE }) =>
+      HTTP_TOKEN === null || HTTP_TOKEN_FILE === null
+        ? null
+        : 'and HTTP_TOKEN_FILE are both set, and it is not clear which one counts: unset one of them',
+  },
+  {
+    names: ['HTTP_HOST', 'HTTP_PORT', 'HTTP_TOKEN', 'HTTP_TOKEN_FILE'],
+    check: ({ HTTP_HOST, HTTP_PORT, HTTP_TOKEN, HTTP_TOKEN_FILE }) =>
+      HTTP_PORT === 0 || HTTP_TOKEN !== null || HTTP_TOKEN_FILE !== null || isLoopback(HTTP_HOST)
+        ? null
+        : `is ${HTTP_HOST}, which other machines can reach, and the pages have no token: put one of at least ${MIN_HTTP_TOKEN_LENGTH} characters into a file and name it as HTTP_TOKEN_FILE, or set HTTP_HOST=127.0.0.1, or HTTP_PORT=0 to serve none`,
   },
   {
     names: ['DGRID_REPO_PATH', 'DGRID_STATE_DIR'],

@@ -5,14 +5,16 @@ import type { GitSettings, Settings } from './settings.ts';
 
 const PROXY_VARIABLES = ['HTTPS_PROXY', 'HTTP_PROXY', 'ALL_PROXY'];
 
-export interface SecretSettings extends Pick<Settings, 'webhookSecret' | 'webhookSecretFile'> {
+export interface SecretSettings
+  extends Pick<Settings, 'webhookSecret' | 'webhookSecretFile' | 'httpToken' | 'httpTokenFile'> {
   git: Pick<GitSettings, 'token' | 'tokenFile'>;
 }
 
-export function knownSecrets({ git, webhookSecret, webhookSecretFile }: SecretSettings, env: Environment): string[] {
+export function knownSecrets(settings: SecretSettings, env: Environment): string[] {
+  const { git, httpToken, httpTokenFile, webhookSecret, webhookSecretFile } = settings;
   const secrets = new Set<string>();
-  for (const secret of [git.token, webhookSecret]) if (secret !== null) secrets.add(secret);
-  for (const file of [git.tokenFile, webhookSecretFile]) if (file !== null) secrets.add(contentOf(file));
+  for (const secret of [git.token, webhookSecret, httpToken]) if (secret !== null) secrets.add(secret);
+  for (const file of [git.tokenFile, webhookSecretFile, httpTokenFile]) if (file !== null) secrets.add(contentOf(file));
   for (const name of PROXY_VARIABLES.flatMap((upper) => [upper, upper.toLowerCase()])) {
     const value = env[name];
     if (value === undefined || !URL.canParse(value)) continue;

@@ -10,6 +10,9 @@ export type LogFormat = 'json' | 'pretty' | 'auto';
 export type ImagePullPolicy = 'missing' | 'always' | 'never';
 export type RefNamespaceSetting = 'auto' | 'refs/dgrid' | 'refs/heads/dgrid';
 
+/** Of which tasks to publish what they write while they run. `asked`: of those that ask for it. */
+export type FollowOutput = 'never' | 'asked' | 'always';
+
 /** For http remotes. `command`: the git command does everything. */
 export type GitTransport = 'auto' | 'command';
 
@@ -104,6 +107,8 @@ export interface Settings {
   heartbeatIntervalMs: number;
   nodeTtlMs: number;
   shutdownGraceMs: number;
+  /** For another worker to leave the state directory. */
+  lockWaitMs: number;
   maxParallelTasks: number;
   /** 0: unlimited. */
   maxTasksPerHour: number;
@@ -133,10 +138,18 @@ export interface Settings {
   gitPushesPerMinute: number;
   recordBatchSize: number;
   recordDelayMs: number;
+  followOutput: FollowOutput;
+  /** Between two batches of a task's output. */
+  followIntervalMs: number;
+  /** Of each stream, from its beginning. */
+  maxFollowBytes: number;
   refNamespace: RefNamespaceSetting;
   httpHost: string;
   /** 0: off. */
   httpPort: number;
+  /** One of the two at most; without one everybody on this machine may read the pages. */
+  httpToken: string | null;
+  httpTokenFile: string | null;
   logLevel: LogLevel;
   /** null: standard output. */
   logFile: string | null;
@@ -154,6 +167,11 @@ export interface ClientSettings {
   trustedKeysFile: string | null;
   revokedKeysFile: string | null;
 }
+
+/** What an operator lets tasks ask for. */
+export interface PolicySettings
+  extends Pick<Settings, 'maxTaskBytes'>,
+    Pick<DockerSettings, 'allowedImages' | 'network' | 'allowedNetworks' | 'cpus' | 'memoryBytes' | 'timeoutMs'> {}
 
 /** What the filter in front of the engine needs: the same rules for containers as its worker has, and whose worker it is. */
 export interface FilterSettings

@@ -11,6 +11,8 @@ export type PlainValue = string | number | boolean | null | readonly string[];
 export interface ValueKind<T> {
   /** Of the number in the environment; null where there is none. */
   readonly unit: string | null;
+  /** All that may be written, where that is a list. */
+  readonly choices?: readonly string[];
   /** What may be written, to follow "must be". */
   readonly expects: string;
   /** The message on failure follows the name of the setting and never contains the text. */
@@ -169,6 +171,7 @@ export function truth(): ValueKind<boolean> {
 export function oneOf<const T extends string>(choices: readonly T[]): ValueKind<T> {
   const expects = `one of ${choices.join(', ')}`;
   return {
+    choices,
     unit: null,
     expects,
     parse(text) {

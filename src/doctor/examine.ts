@@ -1,80 +1,124 @@
 /**
  * Looks at everything the worker stands on, the way the worker itself would use it, and says how to mend what is broken.
+ *
+ * All subjects are looked at together, each within its deadline, so that one that hangs costs no more than that, and hides
+ * nothing of the others. What was found is told in the order of `subjects.ts`.
  */
 import type { Settings } from '../config/settings.ts';
-import { refName } from '../git/oid.ts';
-import { type OpenedRepository, openRepository } from '../git/open-repository.ts';
-import type { Namespace } from '../ledger/names.ts';
+import { openRepository } from '../git/open-repository.ts';
+import { DeadlineError, withinDeadline } from '../host/deadline.ts';
 import type { Emit } from '../observe/events.ts';
 import { type Clock, systemRandomFraction } from '../runtime.ts';
 import { openExecutor } from '../worker.ts';
-import { judgeCapabilities } from './capabilities.ts';
-import { type CheckResult, messageOf, warning } from './check.ts';
-import { checkEngine, checkImage, checkLimits, judgeSockets } from './engine.ts';
-import { checkHours, checkPressure, checkWeight } from './governance.ts';
-import { checkClock, checkGauges, checkGit, checkState } from './machine.ts';
-import { checkRemote, countNodes, judgeListing, judgeNodes, type RemoteFound } from './repository.ts';
-import { checkSwaps } from './swaps.ts';
+import { broken, type CheckResult } from './check.ts';
+import { checkEngine, type EngineFound } from './engine.ts';
+import { checkRemote, type RemoteFound } from './repository.ts';
+import type { DoctorParts, Subject } from './subject.ts';
+import { SUBJECTS } from './subjects.ts';
+import { untilAborted } from './until-aborted.ts';
+
+const MAX_TRIES = 2;
 
 export interface DoctorOptions {
   settings: Settings;
+  version: string;
   clock: Clock;
   emit: Emit;
   operatorEnv: NodeJS.ProcessEnv;
+  /** Names of subjects; all without it. */
+  only?: readonly string[];
 }
 
-/** Runs the checks one after the other; each is told as soon as it is done. */
-export async function* examine(options: DoctorOptions): AsyncGenerator<CheckResult> {
-  const { settings, clock, emit, operatorEnv } = options;
-  const random = systemRandomFraction;
-  const repository = openRepository(settings.git, settings.repoPath, { clock, emit, random, operatorEnv });
-  yield await checkGit(repository.command);
-  yield await checkState(settings);
-  const remote = await checkRemote(repository, settings);
-  yield remote.result;
-  if (remote.namespace) yield* checkRepository(repository, remote, remote.namespace, options);
-  yield await checkClock(settings, clock);
-  const executor = openExecutor(settings, { clock, emit });
+/** With the subject that it belongs to. */
+export interface SubjectResult extends CheckResult {
+  subject: string;
+}
+
+/** Each result is told as soon as it and all before it are there. */
+export async function* examine(options: DoctorOptions): AsyncGenerator<SubjectResult> {
+  const { only } = options;
+  const { parts, over, close } = openParts(options);
+  const chosen = SUBJECTS.filter(({ name }) => only === undefined || only.includes(name));
+  const running = chosen.map((subject) => ({ subject, results: collect(subject, parts, over) }));
   try {
-    const engine = await checkEngine(executor);
-    yield engine.result;
-    if (engine.info) {
-      yield* checkLimits(settings, engine.info);
-      yield checkWeight(settings, engine.info);
-      yield judgeSockets(engine.info);
-      yield await checkImage(executor, settings);
+    for (const { subject, results } of running) {
+      for (const result of await results) yield { subject: subject.name, ...result };
     }
-    yield* checkGauges(settings, engine.info, clock);
-    yield await checkPressure(settings);
-    const hours = checkHours(settings, clock);
-    if (hours) yield hours;
   } finally {
-    await executor.close();
+    await close();
   }
 }
 
-async function* checkRepository(
-  repository: OpenedRepository,
-  { refs, branch }: RemoteFound,
-  namespace: Namespace,
-  { settings, clock }: DoctorOptions,
-): AsyncGenerator<CheckResult> {
-  const { nodeId } = settings;
-  yield judgeListing(refs, settings.pullIntervalMs);
+/** Never throws. */
+async function collect(subject: Subject, parts: DoctorParts, over: AbortSignal): Promise<CheckResult[]> {
+  const { name, deadlineMs, lateRemedy } = subject;
+  const found: CheckResult[] = [];
   try {
-    const capabilities = await repository.command.capabilities(refName(`${namespace}/doctor/${nodeId}/none`));
-    yield* judgeCapabilities(capabilities, settings.git);
+    await withinDeadline(
+      parts.clock,
+      deadlineMs,
+      name,
+      async (signal) => {
+        for await (const result of subject.examine(parts, signal)) {
+          if (signal.aborted) return;
+          found.push(result);
+        }
+      },
+      over,
+    );
   } catch (error) {
-    yield warning('protocol', `the server cannot be asked what it can do: ${messageOf(error)}`, null);
+    const late = error instanceof DeadlineError;
+    const finding = late ? `not finished within ${deadlineMs / 1000} s` : error;
+    found.push(broken(name, finding, late ? lateRemedy : `run it again with LOG_LEVEL=debug; ${lateRemedy}`));
   }
-  const auto = settings.refNamespace === 'auto';
-  yield* checkSwaps({ repository, nodeId, clock }, namespace, {
-    auto,
-    branch: branch && refs.has(branch) ? branch : null,
+  return found;
+}
+
+/** What all subjects look at things with. `close` ends whatever is under way with it. */
+export function openParts(options: DoctorOptions): {
+  parts: DoctorParts;
+  over: AbortSignal;
+  close: () => Promise<void>;
+} {
+  const over = new AbortController();
+  const parts = partsOf(options, over.signal);
+  const close = async (): Promise<void> => {
+    over.abort();
+    await parts.executor.close();
+  };
+  return { parts, over: over.signal, close };
+}
+
+function partsOf(options: DoctorOptions, over: AbortSignal): DoctorParts {
+  const { settings, version, clock, emit, operatorEnv } = options;
+  // What fails is to be told, not to be waited for; once more, for a line that lost a single answer.
+  const git = { ...settings.git, retryAttempts: Math.min(MAX_TRIES, settings.git.retryAttempts) };
+  const opened = openRepository(git, settings.repoPath, {
+    clock,
+    emit,
+    random: systemRandomFraction,
+    operatorEnv,
   });
-  try {
-    yield judgeNodes(await countNodes(repository, namespace, refs), namespace);
-  } catch (error) {
-    yield warning('nodes', `their states cannot be read: ${messageOf(error)}`, null);
-  }
+  const repository = untilAborted(opened, over);
+  const executor = openExecutor(settings, { clock, emit });
+  let remote: Promise<RemoteFound> | null = null;
+  let engine: Promise<EngineFound> | null = null;
+  let last: Promise<unknown> = Promise.resolve();
+  const inClone = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = last.then(work);
+    last = done.catch(() => undefined);
+    return done;
+  };
+  return {
+    settings,
+    version,
+    clock,
+    emit,
+    operatorEnv,
+    repository,
+    executor,
+    remote: () => (remote ??= inClone(() => checkRemote(repository, settings))),
+    engine: () => (engine ??= checkEngine(executor)),
+    inClone,
+  };
 }

@@ -45,6 +45,27 @@ export function checkWeight({ docker }: Settings, { cgroupVersion, weighsCpus }:
   return ok(check, `${weight}, where others have 1024, by cgroup v${cgroupVersion}${by}`);
 }
 
+/** Which zone `ACTIVE_HOURS` and everything else that people read here goes by. */
+export function checkTimeZone({ activeHours }: Pick<Settings, 'activeHours'>, env: NodeJS.ProcessEnv): CheckResult {
+  const check = 'time zone';
+  const asked = env['TZ'];
+  const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (asked !== undefined && asked !== '' && !isZone(asked)) {
+    const effect = activeHours === null ? '' : ', and ACTIVE_HOURS goes by that';
+    const remedy = 'set TZ to a name such as Europe/Berlin, or unset it';
+    return warning(check, `TZ=${asked} is no zone that is known here: ${zone} is used${effect}`, remedy);
+  }
+  return ok(check, zone);
+}
+
+function isZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}
+
 /** null: there are none. */
 export function checkHours(
   { activeHours }: Settings,

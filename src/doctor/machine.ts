@@ -1,65 +1,25 @@
-/** This machine: git, the state directory, the clock, and how full everything is. */
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+/** This machine: how full everything is, and whether its memory does for the tasks that it may run at once. */
 import type { Settings } from '../config/settings.ts';
 import type { EngineInfo } from '../executor/executor.ts';
-import type { CliRepository } from '../git/cli-repository.ts';
 import { resumePercentOf } from '../host/admission.ts';
 import { Sensors } from '../host/sensors.ts';
-import { writeStateFile } from '../host/state-file.ts';
 import type { Clock } from '../runtime.ts';
-import { broken, type CheckResult, messageOf, ok } from './check.ts';
+import { type CheckResult, ok, warning } from './check.ts';
 
-const CLOCK_TOLERANCE_MS = 120_000;
-const CLOCK_REQUEST_MS = 10_000;
+const MIB = 1024 ** 2;
 
-export async function checkGit(repository: CliRepository): Promise<CheckResult> {
-  try {
-    return ok('git', `git ${await repository.gitVersion()}`);
-  } catch (error) {
-    return broken('git', error, 'install git 2.31 or newer and put it in PATH');
-  }
-}
-
-export async function checkState({ stateDir }: Settings): Promise<CheckResult> {
-  const path = join(stateDir, 'probe');
-  try {
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
-    await writeStateFile(path, 'writable\n');
-    await rm(path);
-    return ok('state directory', `${stateDir} can be written`);
-  } catch (error) {
-    return broken('state directory', error, 'make the directory writable for this user, or set DGRID_STATE_DIR');
-  }
-}
-
-/** No rule of the ledger needs a right clock; people who read records do. */
-export async function checkClock({ git }: Settings, clock: Clock): Promise<CheckResult> {
-  const check = 'clock';
-  if (!/^https?:/.test(git.repoUrl)) {
-    return ok(check, `${new Date(clock.wallMs()).toISOString()} (this kind of remote does not tell its own)`);
-  }
-  try {
-    const response = await fetch(git.repoUrl, {
-      method: 'HEAD',
-      redirect: 'manual',
-      signal: AbortSignal.timeout(CLOCK_REQUEST_MS),
-    });
-    const theirMs = Date.parse(response.headers.get('date') ?? '');
-    if (Number.isNaN(theirMs)) return ok(check, 'the remote does not tell its time');
-    const offsetMs = clock.wallMs() - theirMs;
-    if (Math.abs(offsetMs) <= CLOCK_TOLERANCE_MS)
-      return ok(check, `within ${CLOCK_TOLERANCE_MS / 1000} s of the remote's`);
-    const finding = `differs from the remote's by ${Math.round(offsetMs / 1000)} s; times in records will mislead people`;
-    return { check, outcome: 'warning', finding, remedy: 'set the time, best by NTP' };
-  } catch (error) {
-    return {
-      check,
-      outcome: 'warning',
-      finding: `the remote's time cannot be asked for: ${messageOf(error)}`,
-      remedy: null,
-    };
-  }
+/** Pure. */
+export function checkTaskMemory(settings: Settings, { memoryBytes }: Pick<EngineInfo, 'memoryBytes'>): CheckResult {
+  const { docker, maxParallelTasks: slots, memoryReserveBytes } = settings;
+  const check = 'memory for tasks';
+  const wanted = slots * docker.memoryBytes + memoryReserveBytes;
+  const finding =
+    `${slots} × ${Math.round(docker.memoryBytes / MIB)} MiB and ${Math.round(memoryReserveBytes / MIB)} MiB in reserve, ` +
+    `of ${Math.round(memoryBytes / MIB)} MiB`;
+  // An engine that does not say has told of nothing that is short.
+  if (memoryBytes === 0 || wanted <= memoryBytes) return ok(check, finding);
+  const remedy = 'lower MAX_PARALLEL_TASKS or DOCKER_MEMORY';
+  return warning(check, `${finding}: so many tasks of full size never run at once, some wait`, remedy);
 }
 
 /** @param info of the engine, where it could be asked */

@@ -65,10 +65,24 @@ export interface RunEnd {
   image: { name: string; digest: string | null };
 }
 
+/** The beginning of what a stream holds so far. Whatever is kept of the stream in the end begins with these bytes. */
+export interface WrittenStream {
+  bytes: Uint8Array;
+  /** False when the task wrote more than that. */
+  isWhole: boolean;
+}
+
 export interface Run {
   readonly key: RunKey;
+  /** Its container had been made ahead, and waited for a task. */
+  readonly isWarm?: boolean;
   /** Never rejects for what the task did; rejects with ExecutorError when the engine failed us for good. */
   readonly ended: Promise<RunEnd>;
+  /**
+   * What the task has written so far, with its secrets masked: what may yet become one is held back. Empty while it is not known.
+   * @param maxBytes of each stream
+   */
+  written(maxBytes: number): { stdout: WrittenStream; stderr: WrittenStream };
   /** Asks the process to end (TERM, then KILL after a short grace). The first reason given stays. */
   stop(reason: StopReason): void;
   /** Removes the container and all that belongs to it. Never throws for what is gone already. */

@@ -8,6 +8,7 @@ import type { GitSettings } from '../config/settings.ts';
 import type { Emit } from '../observe/events.ts';
 import { withRetry } from '../retry.ts';
 import type { Clock, RandomFraction } from '../runtime.ts';
+import { readBranchLog } from './branch-log.ts';
 import { BrokenRefs, explainBrokenListing, objectRefused, refsBlamed } from './broken-refs.ts';
 import { parseFetchCapabilities, parsePushCapabilities, type RemoteCapabilities } from './capabilities.ts';
 import type { CloneIdentity } from './clone-directory.ts';
@@ -205,6 +206,20 @@ export class CliRepository implements Repository {
   async check(signal?: AbortSignal): Promise<void> {
     await this.#ensureClone(signal);
     await this.#clone.check(signal);
+  }
+
+  /**
+   * Messages of the newest commits of a branch, the newest first.
+   * @returns none where the remote cannot leave out what the commits hold
+   * @throws GitError
+   */
+  async recentMessages(ref: RefName, depth: number, signal?: AbortSignal): Promise<string[]> {
+    const { stderr } = await this.#listOnce([], true, signal);
+    if (parseFetchCapabilities(stderr)?.filter !== true) return [];
+    const { commandTimeoutMs: deadlineMs } = this.#options.settings;
+    const parts = { command: this.#command, url: this.address.url, format: this.objectFormat(), deadlineMs, signal };
+    const access = await this.#access();
+    return this.reading('fetch', signal, () => readBranchLog(ref, depth, { ...parts, access }));
   }
 
   /** What the remote says it can do. @param probe a ref that does not exist. @throws GitError */

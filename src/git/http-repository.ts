@@ -39,7 +39,8 @@ const TRY_AGAIN_MS = 60 * 60_000;
 /** Larger files are not kept: nobody asks for them again. */
 const MAX_KEPT_BLOB_BYTES = 64 * 1024;
 
-type Ability = 'listing' | 'fetching' | 'pushing';
+const ABILITIES = ['listing', 'fetching', 'pushing'] as const;
+type Ability = (typeof ABILITIES)[number];
 
 export interface HttpRepositoryParts {
   command: CliRepository;
@@ -414,9 +415,18 @@ export class HttpRepository implements Repository {
     if (oldest) this.#tips.delete(oldest);
   }
 
+  /** What the git command does for the time being. */
+  get doneByCommand(): Ability[] {
+    return ABILITIES.filter((ability) => this.#isUnfit(ability));
+  }
+
+  #isUnfit(ability: Ability): boolean {
+    return (this.#unfitUntilMs.get(ability) ?? Number.NEGATIVE_INFINITY) > this.#clock.monotonicMs();
+  }
+
   async #either<T>(ability: Ability, ours: () => Promise<T>, commands: () => Promise<T>): Promise<T> {
+    if (this.#isUnfit(ability)) return commands();
     const now = this.#clock.monotonicMs();
-    if ((this.#unfitUntilMs.get(ability) ?? Number.NEGATIVE_INFINITY) > now) return commands();
     try {
       return await ours();
     } catch (error) {

@@ -10,7 +10,11 @@ import { HttpRepository } from './http-repository.ts';
 import type { Repository } from './repository.ts';
 
 /** The repository, and the git command on the same clone. */
-export type OpenedRepository = Repository & { readonly command: CliRepository };
+export type OpenedRepository = Repository & {
+  readonly command: CliRepository;
+  /** What requests of our own cannot do for the time being; left out where none are made. */
+  readonly doneByCommand?: readonly string[];
+};
 
 export interface OpenRepositoryParts {
   clock: Clock;
@@ -33,6 +37,7 @@ export function openRepository(settings: GitSettings, path: string, parts: OpenR
     clock,
     env: operatorEnv,
     deadlineMs: settings.commandTimeoutMs,
+    emit,
   });
   return new HttpRepository({ command: repository, remote, clock, emit });
 }

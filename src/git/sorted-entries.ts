@@ -47,6 +47,48 @@ export class SortedEntries {
     return count;
   }
 
+  /** Names of files that end like this, without that end, in order. */
+  *files(suffix: string): Generator<string> {
+    for (const start of this.#starts) {
+      const name = this.#fileAt(start, suffix);
+      if (name) yield this.#tree.toString('utf8', name.from, name.to - Buffer.byteLength(suffix));
+    }
+  }
+
+  /** Those of them that were not there before: both directories are walked once, side by side. */
+  *addedSince(before: SortedEntries, suffix: string): Generator<string> {
+    let at = 0;
+    for (const start of this.#starts) {
+      const name = this.#fileAt(start, suffix);
+      if (!name) continue;
+      let order = -1;
+      while (order < 0 && at < before.#starts.length) {
+        const other = before.#fileAt(before.#starts[at] as number, suffix);
+        order = other ? before.#tree.compare(this.#tree, name.from, name.to, other.from, other.to) : -1;
+        if (order <= 0) at += 1;
+      }
+      if (order !== 0) yield this.#tree.toString('utf8', name.from, name.to - Buffer.byteLength(suffix));
+    }
+  }
+
+  #fileAt(start: number, suffix: string): { from: number; to: number } | null {
+    const name = this.#nameAt(start);
+    const end = Buffer.byteLength(suffix);
+    if (name.to - name.from < end || this.#isDirectory(name.from)) return null;
+    return this.#tree.toString('latin1', name.to - end, name.to) === suffix ? name : null;
+  }
+
+  /** The last names that end like this, the last one first. */
+  lastNames(suffix: string, max: number): string[] {
+    const names: string[] = [];
+    for (let at = this.#starts.length - 1; at >= 0 && names.length < max; at -= 1) {
+      const { from, to } = this.#nameAt(this.#starts[at] as number);
+      const name = this.#tree.toString('utf8', from, to);
+      if (name.endsWith(suffix)) names.push(name);
+    }
+    return names;
+  }
+
   #index(): Uint32Array {
     const starts: number[] = [];
     let inOrder = true;

@@ -10,10 +10,11 @@
  * Bounds: machines that share the directory over a network depend on that file system's locking, and whoever deletes
  * `worker.lock` while a worker runs makes room for a second one.
  */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { Emit, EventFields } from '../observe/events.ts';
 import { type Clock, isoTime } from '../runtime.ts';
 import { KernelLock } from './kernel-lock.ts';
 
@@ -44,6 +45,20 @@ export class InstanceLockError extends Error {
   }
 }
 
+export interface AcquireOptions {
+  stateDir: string;
+  nodeId: string;
+  clock: Clock;
+  /** For another worker to give the lock back. Default: none. */
+  waitMs?: number;
+  /** Ends the waiting. */
+  signal?: AbortSignal;
+  emit?: Emit;
+}
+
+/** Whoever waits in the kernel's own queue could not be called away. */
+const LOOK_EVERY_MS = 500;
+
 const holderSchema = z.object({ pid: z.int(), hostName: z.string(), nodeId: z.string(), since: z.string() });
 
 export class InstanceLock {
@@ -56,23 +71,24 @@ export class InstanceLock {
   }
 
   /**
-   * Takes the lock at once or not at all. The caller must keep the returned object for as long as it needs the lock.
-   * @throws InstanceLockError
+   * Takes the lock at once, or as soon as another worker has given it back. The caller must keep the returned object for as
+   * long as it needs the lock.
+   * @throws InstanceLockError, `held` when it was not given back in time or the signal aborted.
    */
-  static async acquire(options: { stateDir: string; nodeId: string; clock: Clock }): Promise<InstanceLock> {
-    const { stateDir, nodeId, clock } = options;
+  static async acquire(options: AcquireOptions): Promise<InstanceLock> {
+    const { stateDir, nodeId, clock, waitMs = 0, signal } = options;
     const holderPath = join(stateDir, 'worker.holder.json');
-    let lock: KernelLock | null;
-    try {
-      await mkdir(stateDir, { recursive: true, mode: 0o700 });
-      lock = await KernelLock.tryAcquire(join(stateDir, 'worker.lock'));
-    } catch (error) {
-      const reason = (error as Error).message;
-      throw new InstanceLockError('unusable', `cannot lock the state directory ${stateDir}: ${reason}`, null, error);
-    }
-    if (!lock) {
+    const giveUpMs = clock.monotonicMs() + waitMs;
+    let lock = await tryLock(stateDir);
+    for (let tried = 1; lock === null; tried += 1) {
       const holder = await readHolder(holderPath);
-      throw new InstanceLockError('held', `another worker uses ${stateDir}${describe(holder)}`, holder, undefined);
+      const leftMs = giveUpMs - clock.monotonicMs();
+      if (leftMs <= 0 || signal?.aborted) {
+        throw new InstanceLockError('held', `another worker uses ${stateDir}${describe(holder)}`, holder, undefined);
+      }
+      if (tried === 1) options.emit?.('worker.waiting', { ...told(holder), state_dir: stateDir, wait_ms: waitMs });
+      await clock.sleep(Math.min(LOOK_EVERY_MS, leftMs), signal);
+      lock = await tryLock(stateDir);
     }
     const holder: LockHolder = { pid: process.pid, hostName: hostname(), nodeId, since: isoTime(clock.wallMs()) };
     // The lock holds without it, even on a full disk; a name left by someone else must not be taken for ours, though.
@@ -91,12 +107,48 @@ export class InstanceLock {
   }
 }
 
+/**
+ * Whether a worker uses the directory, for those who only look. Takes the lock for the moment of looking, which a worker that
+ * starts then waits for.
+ * @returns null when nobody does, or nobody ever has. @throws Error when the directory cannot be looked into.
+ */
+export async function lookForHolder(stateDir: string): Promise<{ holder: LockHolder | null } | null> {
+  const path = join(stateDir, 'worker.lock');
+  // Looking must not make it.
+  const isThere = await stat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return false;
+      throw error;
+    },
+  );
+  if (!isThere) return null;
+  const lock = await KernelLock.tryAcquire(path);
+  lock?.release();
+  return lock ? null : { holder: await readHolder(join(stateDir, 'worker.holder.json')) };
+}
+
+async function tryLock(stateDir: string): Promise<KernelLock | null> {
+  try {
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    return await KernelLock.tryAcquire(join(stateDir, 'worker.lock'));
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new InstanceLockError('unusable', `cannot lock the state directory ${stateDir}: ${reason}`, null, error);
+  }
+}
+
 async function readHolder(path: string): Promise<LockHolder | null> {
   try {
     return holderSchema.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch {
     return null;
   }
+}
+
+function told(holder: LockHolder | null): EventFields {
+  if (!holder) return {};
+  return { holder_pid: holder.pid, holder_host: holder.hostName, holder_node: holder.nodeId, since: holder.since };
 }
 
 function describe(holder: LockHolder | null): string {

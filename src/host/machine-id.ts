@@ -34,6 +34,17 @@ const PURPOSE = 'd-grid machine id, version 1';
 export async function machineId(options: MachineIdOptions): Promise<string> {
   const ofDirectory = await directoryId(join(options.stateDir, FILE_NAME), options);
   const ofMachine = await systemMachineId(options.machineIdPath ?? DEFAULT_MACHINE_ID_PATH);
+  return idOf(ofDirectory, ofMachine);
+}
+
+/** The id that `machineId` would give; null while the directory has no half of it. @throws StateFileError */
+export async function knownMachineId(stateDir: string): Promise<string | null> {
+  const saved = await readStateFile(join(stateDir, FILE_NAME), 1024);
+  const text = saved?.bytes ? Buffer.from(saved.bytes).toString('utf8').trim() : '';
+  return HEX_ID.test(text) ? idOf(text, await systemMachineId(DEFAULT_MACHINE_ID_PATH)) : null;
+}
+
+function idOf(ofDirectory: string, ofMachine: string | null): string {
   // machine-id(5): the id is confidential, publish it only hashed with a key of the application's own.
   return createHmac('sha256', ofMachine ?? '')
     .update(`${PURPOSE}\n${ofDirectory}`)

@@ -43,6 +43,8 @@ export interface GridView {
   illegalRefs: readonly string[];
   /** From the fallback namespace: nodes are registered in the preferred one as well, where nobody sees ours. */
   elsewhere: boolean;
+  /** What else was asked for. */
+  also: ReadonlyMap<RefName, Oid>;
 }
 
 const MAX_REFRESH_ROUNDS = 5;
@@ -59,6 +61,8 @@ export interface RefreshOptions {
   always?: boolean;
   /** Read the content of node refs too, not just their ids. */
   nodes?: 'needed' | 'all';
+  /** Refs that are none of the grid's states, to be listed in the same request. */
+  also?: readonly RefName[];
   signal?: AbortSignal;
 }
 
@@ -115,14 +119,16 @@ export class GridReader {
         fetched: false,
         illegalRefs: [],
         elsewhere: false,
+        also: new Map(),
       }
     );
   }
 
   /** What the worker itself wrote needs no fetching: call this before or after the swap, with the new object. */
   remember(object: GitObject, state: TaskState | NodeState): void {
-    if ('taskId' in state) this.#taskStates.set(object.oid, { kind: 'state', state });
-    else this.#nodeStates.set(object.oid, { kind: 'state', state });
+    const writtenAtSeconds = parseCommit(object.content).committedAtSeconds;
+    if ('taskId' in state) this.#taskStates.set(object.oid, { kind: 'state', state, writtenAtSeconds });
+    else this.#nodeStates.set(object.oid, { kind: 'state', state, writtenAtSeconds });
   }
 
   /** Brings the view up to date with a swap that is known to have won, also the one that is being made. */
@@ -174,6 +180,7 @@ export class GridReader {
       usual ?? 'refs/heads/',
       `${this.#namespace}/`,
       ...(others ? [others] : []),
+      ...(options.also ?? []),
     ];
     const listing = await this.#repository.listRefs(prefixes, options.signal);
     const answeredAtMs = this.#clock.monotonicMs();
@@ -244,6 +251,7 @@ export class GridReader {
       fetched,
       illegalRefs,
       elsewhere: others !== null && [...listing.refs.keys()].some((ref) => ref.startsWith(others)),
+      also: new Map((options.also ?? []).flatMap((ref) => entryOf(listing.refs, ref))),
     };
     for (const { swap, atMs } of this.#recentSwaps) {
       const parsed = parseLedgerRef(this.#namespace, swap.ref);
@@ -326,6 +334,11 @@ export class GridReader {
   }
 }
 
+function entryOf(refs: ReadonlyMap<RefName, Oid>, ref: RefName): [RefName, Oid][] {
+  const oid = refs.get(ref);
+  return oid === undefined ? [] : [[ref, oid]];
+}
+
 function known<Id, T>(
   oids: ReadonlyMap<Id, Oid>,
   states: ReadonlyMap<Oid, Decoded<T>>,
@@ -365,7 +378,9 @@ function decoded<T>(found: GitObject | string, decode: (message: string) => Deco
   if (typeof found === 'string') return { kind: 'unreadable', problem: found };
   if (found.type !== 'commit') return { kind: 'unreadable', problem: `the ref holds a ${found.type}, not a commit` };
   try {
-    return decode(parseCommit(found.content).message);
+    const { committedAtSeconds: writtenAtSeconds, message } = parseCommit(found.content);
+    const answer = decode(message);
+    return answer.kind === 'state' ? { ...answer, writtenAtSeconds } : answer;
   } catch (error) {
     return { kind: 'unreadable', problem: String(error) };
   }

@@ -147,22 +147,23 @@ export class Membership {
     return owner.state.state.state !== 'alive' || owner.state.state.incarnation !== claim.incarnation;
   }
 
-  /** Declares the dead owners of claims dead, one swap each. @throws GitError */
-  async fenceDead(view: GridView, watch: DeathWatch): Promise<void> {
+  /** Declares the dead owners of claims dead, one swap each. @returns whether there were any @throws GitError */
+  async fenceDead(view: GridView, watch: DeathWatch): Promise<boolean> {
     const owners = new Set<NodeId>();
     for (const { state } of view.tasks.values()) {
       if (state?.kind === 'state' && state.state.state === 'claimed') owners.add(state.state.nodeId);
     }
     owners.delete(this.#parts.nodeId);
-    await Promise.all([...owners].map((owner) => this.fenceIfDead(view, watch, owner)));
+    const fenced = await Promise.all([...owners].map((owner) => this.fenceIfDead(view, watch, owner)));
+    return fenced.includes(true);
   }
 
-  /** Declares a node dead, also one that has our own id on another machine. @throws GitError */
-  async fenceIfDead(view: GridView, watch: DeathWatch, id: NodeId): Promise<void> {
+  /** Declares a node dead, also one that has our own id on another machine. @returns whether it did @throws GitError */
+  async fenceIfDead(view: GridView, watch: DeathWatch, id: NodeId): Promise<boolean> {
     const known = view.nodes.get(id);
-    if (known?.state?.kind !== 'state' || known.state.state.state !== 'alive') return;
+    if (known?.state?.kind !== 'state' || known.state.state.state !== 'alive') return false;
     const alive = known.state.state;
-    if (!watch.isDead(id, alive.ttlMs)) return;
+    if (!watch.isDead(id, alive.ttlMs)) return false;
     const written = this.#parts.writer.node({ ...alive, state: 'fenced', fencedBy: this.#parts.nodeId });
     this.#parts.reader.remember(written.commit, written.state);
     const ref = nodeRef(this.#parts.reader.namespace, id);
@@ -178,6 +179,7 @@ export class Membership {
         unchanged_ms: watch.unchangedMs(id),
       });
     }
+    return outcome.kind === 'won';
   }
 
   async #beatOnce(): Promise<BeatOutcome> {

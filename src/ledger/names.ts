@@ -23,6 +23,25 @@ export function nodeRef(namespace: Namespace, id: NodeId): RefName {
   return refName(`${namespace}/nodes/${id}`);
 }
 
+/**
+ * Beside the namespace and not in it: nobody who lists a grid gets them, and workers that know nothing of them take them
+ * for no states of theirs.
+ */
+export function outputPrefix(namespace: Namespace): string {
+  return `${namespace}-output/`;
+}
+
+export function outputRef(namespace: Namespace, id: TaskId): RefName {
+  return refName(`${outputPrefix(namespace)}${id}`);
+}
+
+/** null for a ref that is none of them. */
+export function taskOfOutputRef(namespace: Namespace, ref: string): TaskId | null {
+  const prefix = outputPrefix(namespace);
+  const id = ref.startsWith(prefix) ? ref.slice(prefix.length) : '';
+  return isTaskId(id) ? id : null;
+}
+
 export type LedgerRef = { kind: 'task'; id: TaskId } | { kind: 'node'; id: NodeId };
 
 /** null for a ref that is none of ours, or whose last part is no legal id. */

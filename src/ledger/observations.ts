@@ -7,23 +7,37 @@ import type { TaskId } from '../task/id.ts';
 import type { GridView } from './grid-view.ts';
 import type { WaitingState } from './state-codec.ts';
 
+/** Told of each view, after it was taken in. @param gone tasks whose files have left the queue since the view before */
+export type OnObserved = (view: GridView, gone: readonly TaskId[]) => void;
+
 export class Observations {
+  readonly #onObserved: OnObserved;
   #generation = 0;
   #tip: Oid | null = null;
   /** Which change of the branch brought the file: the smaller, the older. */
   readonly #arrivals = new Map<TaskId, number>();
   #statesSinceMs = new Map<Oid, number>();
 
+  constructor(onObserved: OnObserved = () => undefined) {
+    this.#onObserved = onObserved;
+  }
+
   observe(view: GridView, nowMs: number): void {
+    const gone: TaskId[] = [];
     if (view.tip !== this.#tip) {
       this.#tip = view.tip;
       this.#generation += 1;
-      for (const id of this.#arrivals.keys()) if (!view.queue.files.has(id)) this.#arrivals.delete(id);
+      for (const id of this.#arrivals.keys()) {
+        if (view.queue.files.has(id)) continue;
+        this.#arrivals.delete(id);
+        gone.push(id);
+      }
       for (const id of view.queue.files.keys()) if (!this.#arrivals.has(id)) this.#arrivals.set(id, this.#generation);
     }
     const since = new Map<Oid, number>();
     for (const { oid } of view.tasks.values()) since.set(oid, this.#statesSinceMs.get(oid) ?? nowMs);
     this.#statesSinceMs = since;
+    this.#onObserved(view, gone);
   }
 
   arrivalOf(id: TaskId): number {

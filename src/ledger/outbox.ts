@@ -30,6 +30,15 @@ export interface OutboxEntry {
   objects: readonly GitObject[];
 }
 
+class NewerFormatError extends Error {
+  override readonly name = 'NewerFormatError';
+  readonly format: number;
+  constructor(format: number) {
+    super(`format ${format} is newer than ${OUTBOX_FORMAT}`);
+    this.format = format;
+  }
+}
+
 interface EntryHeader {
   format: number;
   task_id: string;
@@ -161,7 +170,10 @@ export class FileOutbox implements Outbox {
     this.#files.delete(to);
   }
 
-  /** A damaged file is set aside and told, not thrown away; what stands before the damage counts. */
+  /**
+   * A damaged file is set aside and told, not thrown away; what stands before the damage counts. One of a newer format stays
+   * under its name, for the version that wrote it.
+   */
   async load(): Promise<OutboxEntry[]> {
     const entries: OutboxEntry[] = [];
     for (const name of await listOrNone(this.#dir)) {
@@ -174,7 +186,9 @@ export class FileOutbox implements Outbox {
       if (!name.endsWith('.result')) continue;
       const { found, error } = decodeEntries(await readFile(path));
       entries.push(...found);
-      if (error) {
+      if (error instanceof NewerFormatError) {
+        this.#parts.emit('outbox.newer-format', { path, format: error.format });
+      } else if (error) {
         await durably(this.#parts, 'outbox.set-aside', { path }, () => rename(path, `${path}.damaged`));
         this.#parts.emit('outbox.damaged', { path: `${path}.damaged`, err: error });
       } else {
@@ -184,6 +198,34 @@ export class FileOutbox implements Outbox {
     }
     return entries;
   }
+}
+
+/** What lies in an outbox, by the names of its files. */
+export interface OutboxContents {
+  /** Results that wait. */
+  entries: number;
+  damaged: string[];
+  /** Damaged ones that a worker has set aside. */
+  setAside: string[];
+}
+
+/** What `load` would find; changes nothing. @throws the file system's error */
+export async function lookThroughOutbox(dir: string): Promise<OutboxContents> {
+  const contents: OutboxContents = { entries: 0, damaged: [], setAside: [] };
+  for (const name of await listOrNone(dir)) {
+    if (name.endsWith('.damaged')) contents.setAside.push(name);
+    if (!name.endsWith('.result')) continue;
+    // It may have been published meanwhile.
+    const bytes = await readFile(join(dir, name)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw error;
+    });
+    if (bytes === null) continue;
+    const { found, error } = decodeEntries(bytes);
+    contents.entries += found.length;
+    if (error) contents.damaged.push(name);
+  }
+  return contents;
 }
 
 function encodeEntry(entry: OutboxEntry, format: ObjectFormat): Buffer {
@@ -217,6 +259,7 @@ function decodeEntries(bytes: Buffer): { found: OutboxEntry[]; error: Error | nu
 function decodeEntry(bytes: Buffer, start: number): { entry: OutboxEntry; next: number } {
   const end = bytes.indexOf('\n', start);
   const header = JSON.parse(bytes.toString('utf8', start, Math.max(end, start))) as EntryHeader;
+  if (header.format > OUTBOX_FORMAT) throw new NewerFormatError(header.format);
   if (header.format !== OUTBOX_FORMAT) throw new Error(`format ${header.format} is not known`);
   if (!isTaskId(header.task_id) || !isOid(header.from) || !isOid(header.to)) throw new Error('malformed header');
   let at = end + 1;

@@ -5,11 +5,12 @@
  * Invariants:
  * - One push at a time; what gathers meanwhile goes together into the next one, and after a large one a moment longer.
  *   A ref occurs at most once in a push.
- * - Results go before recordings, these before claims, heartbeats, deletions.
+ * - Results go before recordings, these before claims, heartbeats, deletions, and all of these before live output.
  * - The branch is pushed alone: a hook that protects it must not take results and heartbeats down with it.
  * - With a budget, at most that many pushes start within any minute; what waits is merged, nothing is dropped. The more
  *   of it is used up, the longer the pause before the next one, so that a burst is not followed by a minute of silence.
  * - A request is settled only by what is certain (`settle.ts`).
+ * - What can wait for others (`riders`) goes along with a push that is made anyway, as it is at that moment.
  */
 
 import { GitError } from '../git/errors.ts';
@@ -22,7 +23,7 @@ import type { Clock } from '../runtime.ts';
 import { durably, type SwapStep } from '../steps.ts';
 import { type SwapOutcome, settleSwaps } from './settle.ts';
 
-const PUSH_PRIORITIES = ['result', 'branch', 'claim', 'heartbeat', 'delete'] as const;
+const PUSH_PRIORITIES = ['result', 'branch', 'claim', 'heartbeat', 'delete', 'output'] as const;
 type PushPriority = (typeof PUSH_PRIORITIES)[number];
 
 /** How much each swap matters when several wait. */
@@ -43,6 +44,8 @@ const PRIORITY_OF: Readonly<Record<SwapStep, PushPriority>> = {
   'swap.goodbye': 'heartbeat',
   'swap.give-up': 'delete',
   'swap.delete': 'delete',
+  'swap.output-delete': 'delete',
+  'swap.output': 'output',
 };
 
 export const MAX_SWAPS_PER_PUSH = 2_000;
@@ -60,6 +63,10 @@ const BUSY_LINGER_MS = 100;
 const DELETION_PATIENCE_MS = 250;
 /** A minute, and a second for pushes that are longer on their way than others: the host counts what arrives. */
 const BUDGET_WINDOW_MS = 61_000;
+/** Of the budget, what pushes may take that are made for nothing but live output, at even distances. */
+const OUTPUT_SHARE = 1 / 2;
+/** Of the budget, what is left to all else when such a push is made. */
+const OUTPUT_RESERVE = 1 / 3;
 
 /** Runs `attempt` by the retry policy of the house; `attempt` gets the number of the try, starting with 1. */
 export type Retry = <T>(
@@ -74,6 +81,13 @@ export interface PushRequest {
   objects: readonly GitObject[];
   /** What it is for; decides how much it matters. */
   step: SwapStep;
+}
+
+/** A request that waits for a push which is made anyway. */
+export interface Rider {
+  request: PushRequest;
+  /** null: nothing certain is known. */
+  settled: (outcome: SwapOutcome | null) => void;
 }
 
 interface Pending extends PushRequest {
@@ -92,6 +106,7 @@ export class Publisher {
   readonly #signal: AbortSignal;
   readonly #onSettled: (request: PushRequest, outcome: SwapOutcome) => void;
   readonly #onFailed: (error: unknown) => void;
+  readonly #riders: () => readonly Rider[];
   #pending: Pending[] = [];
   #running: Promise<void> | null = null;
   /** Monotonic starts of the pushes within the last minute. */
@@ -102,6 +117,8 @@ export class Publisher {
   #lingerMs = 0;
   /** Monotonic starts of the latest pushes. */
   #startsMs: number[] = [];
+  /** Monotonic start of the last push that was made for nothing but live output. */
+  #outputAtMs = Number.NEGATIVE_INFINITY;
   /** Aborted when something comes that does not like to wait; set while nothing else is there. */
   #patience: AbortController | null = null;
   failedPushes = 0;
@@ -118,6 +135,8 @@ export class Publisher {
     signal: AbortSignal;
     onSettled: (request: PushRequest, outcome: SwapOutcome) => void;
     onFailed: (error: unknown) => void;
+    /** Asked for each push but those of the branch. */
+    riders?: () => readonly Rider[];
   }) {
     this.#repository = parts.repository;
     this.#clock = parts.clock;
@@ -127,6 +146,7 @@ export class Publisher {
     this.#signal = parts.signal;
     this.#onSettled = parts.onSettled;
     this.#onFailed = parts.onFailed;
+    this.#riders = parts.riders ?? (() => []);
   }
 
   /** @throws GitError when, after all tries, nothing certain is known; the swap may or may not have been applied. */
@@ -192,16 +212,35 @@ export class Publisher {
       const room = batch.length < MAX_SWAPS_PER_PUSH && bytes < MAX_BYTES_PER_PUSH;
       const fits = alone ? batch.length === 0 : !isOfBranch(request) && room;
       if (!fits || refs.has(request.swap.ref)) return true;
-      for (const { content } of request.objects) bytes += content.length;
+      bytes += bytesOf(request.objects);
       refs.add(request.swap.ref);
       batch.push(request);
       return false;
     });
+    if (!alone) this.#takeRiders(batch, refs, bytes);
     return batch;
+  }
+
+  /** As many as there is room for; the others are asked again. */
+  #takeRiders(batch: Pending[], refs: Set<RefName>, taken: number): void {
+    let bytes = taken;
+    for (const { request, settled } of this.#riders()) {
+      const room = batch.length < MAX_SWAPS_PER_PUSH && bytes < MAX_BYTES_PER_PUSH;
+      if (!room || refs.has(request.swap.ref)) {
+        settled(null);
+        continue;
+      }
+      for (const { content } of request.objects) bytes += content.length;
+      refs.add(request.swap.ref);
+      const { promise, resolve, reject } = Promise.withResolvers<SwapOutcome>();
+      void promise.then(settled, () => settled(null));
+      batch.push({ ...request, sinceMs: this.#clock.monotonicMs(), resolve, reject });
+    }
   }
 
   async #pushBatch(batch: readonly Pending[]): Promise<void> {
     const startedMs = this.#clock.monotonicMs();
+    if (batch.every(isOutput)) this.#outputAtMs = startedMs;
     this.#startsMs = [...this.#startsMs, startedMs].slice(-BUSY_PUSHES);
     const waitedMs = startedMs - Math.min(...batch.map(({ sinceMs }) => sinceMs));
     const sentAtMs = this.#clock.wallMs();
@@ -232,6 +271,7 @@ export class Publisher {
         const outcome = outcomes.get(request.swap.ref);
         this.#emit('swap.settled', {
           ...request.swap,
+          step: request.step,
           outcome: outcome?.kind ?? 'unclear',
           sent_ms: sentAtMs,
           settled_ms: this.#clock.wallMs(),
@@ -247,6 +287,7 @@ export class Publisher {
     this.lastPush = { swaps: swaps.length, waitedMs, ms };
     this.#emit('push.completed', {
       swaps: swaps.length,
+      object_bytes: batch.reduce((sum, { objects }) => sum + bytesOf(objects), 0),
       pushes,
       waited_ms: Math.round(waitedMs),
       ms: Math.round(ms),
@@ -291,6 +332,30 @@ export class Publisher {
     return Math.ceil(Math.max(0, pausedMs, oldest === undefined ? 0 : oldest + BUDGET_WINDOW_MS - now));
   }
 
+  /** Pushes that the budget still has for the minute that ends now; null: there is none. */
+  get budget(): { perMinute: number; left: number; waitMs: number } | null {
+    const limit = this.#pushesPerMinute;
+    if (limit <= 0) return null;
+    const { waitMs } = this;
+    return { perMinute: limit, left: Math.max(0, limit - this.#recentPushesMs.length), waitMs };
+  }
+
+  /** For how long a push that is for live output alone would take too much of the budget, in milliseconds. */
+  get spareWaitMs(): number {
+    const limit = this.#pushesPerMinute;
+    if (limit <= 0) return 0;
+    const { waitMs } = this;
+    const share = Math.floor(limit * OUTPUT_SHARE);
+    // Nothing is to spare: it travels only with others.
+    if (share === 0) return Number.POSITIVE_INFINITY;
+    const now = this.#clock.monotonicMs();
+    const used = this.#recentPushesMs.length;
+    const oldest = this.#recentPushesMs[used - limit + Math.ceil(limit * OUTPUT_RESERVE)];
+    const freeMs = oldest === undefined ? 0 : oldest + BUDGET_WINDOW_MS - now;
+    const pausedMs = this.#outputAtMs + BUDGET_WINDOW_MS / share - now;
+    return Math.ceil(Math.max(waitMs, freeMs, pausedMs));
+  }
+
   async #waitForBudget(): Promise<void> {
     for (;;) {
       const { waitMs } = this;
@@ -302,8 +367,17 @@ export class Publisher {
   }
 }
 
+/** Before they are packed. */
+function bytesOf(objects: readonly GitObject[]): number {
+  return objects.reduce((sum, { content }) => sum + content.length, 0);
+}
+
 function isDeletion({ step }: PushRequest): boolean {
   return PRIORITY_OF[step] === 'delete';
+}
+
+function isOutput({ step }: PushRequest): boolean {
+  return PRIORITY_OF[step] === 'output';
 }
 
 function isOfBranch({ step }: PushRequest): boolean {

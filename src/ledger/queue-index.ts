@@ -7,7 +7,7 @@ import { countEntries, type GitObject, MODE_TREE, parseTree, type TreeEntry, tre
 import type { ObjectFormat, Oid } from '../git/oid.ts';
 import { SortedEntries } from '../git/sorted-entries.ts';
 import type { TreeReader } from '../git/tree-edit.ts';
-import type { TaskId } from '../task/id.ts';
+import { isTaskId, type TaskId } from '../task/id.ts';
 import { FoundFiles, isLegalDirectory, type QueueFile } from './found-files.ts';
 import { COMPLETED_DIR, FAILED_DIR, QUEUE_DIR } from './names.ts';
 
@@ -21,6 +21,8 @@ export const MAX_QUEUE_DEPTH = 16;
 /** A few small trees can unfold to more files than there are atoms: beyond these, no further directory is read. */
 const MAX_QUEUE_DIRECTORIES = 10_000;
 const MAX_QUEUE_ENTRIES = 250_000;
+
+const RECORD_SUFFIX = '.json';
 
 export class QueueIndex {
   readonly files: ReadonlyMap<TaskId, QueueFile>;
@@ -66,11 +68,33 @@ export class QueueIndex {
     return null;
   }
 
+  /** Tasks that have their record; only those that had none in `before`, where it is given. */
+  *recorded(before: QueueIndex | null = null): Generator<TaskId> {
+    for (const { dir, entries } of this.#records) {
+      const known = before === null ? undefined : before.#records.find((one) => one.dir === dir)?.entries;
+      if (known === entries) continue;
+      const names = known ? entries.addedSince(known, RECORD_SUFFIX) : entries.files(RECORD_SUFFIX);
+      for (const name of names) if (isTaskId(name)) yield name;
+    }
+  }
+
+  /** Of each directory of records the tasks with the last names, at most so many in all. */
+  lastRecorded(max: number): TaskId[] {
+    const suffix = '.json';
+    const names = this.#records.flatMap(({ entries }) => entries.lastNames(suffix, Math.max(0, max)));
+    return names
+      .map((name) => name.slice(0, -suffix.length))
+      .filter(isTaskId)
+      .sort()
+      .toReversed()
+      .slice(0, Math.max(0, max));
+  }
+
   /** How many tasks have their record, by directory. */
   countRecords(): { completed: number; failed: number } {
     const counts = { completed: 0, failed: 0 };
     for (const { dir, entries } of this.#records) {
-      counts[dir === COMPLETED_DIR ? 'completed' : 'failed'] = entries.countFiles('.json');
+      counts[dir === COMPLETED_DIR ? 'completed' : 'failed'] = entries.countFiles(RECORD_SUFFIX);
     }
     return counts;
   }

@@ -8,7 +8,8 @@
 
 import type { Oid } from '../git/oid.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
-import { type ParsedTask, PRIORITIES, type TaskSpec } from '../task/spec.ts';
+import { type ParsedTask, type TaskSpec } from '../task/spec.ts';
+import { PRIORITIES } from '../task/task-schema.ts';
 import type { QueueFile } from './found-files.ts';
 import type { GridView } from './grid-view.ts';
 import { rendezvousWeight } from './rendezvous.ts';
@@ -52,13 +53,17 @@ export interface SelectionInput {
   room: number;
 }
 
-/** What could be claimed, without the task file's contents. */
-interface Claimable {
+/** What decides about the place of a task among others. */
+export interface Turn {
   file: QueueFile;
-  from: Candidate['from'];
+  /** Index in PRIORITIES: the smaller, the sooner. */
   priority: number;
+  /** The smaller, the older. */
   arrival: number;
 }
+
+/** What could be claimed, without the task file's contents. */
+type Claimable = Turn & Pick<Candidate, 'from'>;
 
 type Ordered = Claimable & Pick<Candidate, 'falls'>;
 
@@ -98,14 +103,12 @@ function claimableFrom(input: SelectionInput, id: TaskId): Candidate['from'] | '
 
 function* inOrder(all: readonly Claimable[], input: SelectionInput): Generator<Ordered> {
   const width = Math.max(SHUFFLE_WINDOW, SPREAD * input.room * liveNodes(input.view).length);
-  const before = (a: Claimable, b: Claimable): number =>
-    a.priority - b.priority || a.arrival - b.arrival || (a.file.taskId < b.file.taskId ? -1 : 1);
   // Mostly the first window is all that is needed, and to sort the whole queue for it takes long.
-  const first = smallest(all, width, before);
+  const first = firstInTurn(all, width);
   yield* shuffled(first, input, width);
   if (first.length === all.length) return;
   const seen = new Set(first);
-  yield* shuffled(all.filter((each) => !seen.has(each)).sort(before), input, width);
+  yield* shuffled(all.filter((each) => !seen.has(each)).sort(byTurn), input, width);
 }
 
 /** Windows of equal rank, each in this node's own order: what falls to it among all that may claim, and then the rest. */
@@ -126,23 +129,24 @@ function* shuffled(ordered: readonly Claimable[], input: SelectionInput, width: 
   }
 }
 
+/** The order that all nodes see, before each shuffles. */
+export function byTurn(a: Turn, b: Turn): number {
+  return a.priority - b.priority || a.arrival - b.arrival || (a.file.taskId < b.file.taskId ? -1 : 1);
+}
+
 /** The first `count` of them in order, without sorting the rest: sorted in blocks, and what cannot be among them left out. */
-function smallest(
-  all: readonly Claimable[],
-  count: number,
-  before: (a: Claimable, b: Claimable) => number,
-): Claimable[] {
-  if (all.length <= 2 * count) return [...all].sort(before).slice(0, count);
-  let kept: Claimable[] = [];
-  let last: Claimable | null = null;
+export function firstInTurn<T extends Turn>(all: readonly T[], count: number): T[] {
+  if (all.length <= 2 * count) return [...all].sort(byTurn).slice(0, count);
+  let kept: T[] = [];
+  let last: T | null = null;
   for (const each of all) {
-    if (last && before(each, last) > 0) continue;
+    if (last && byTurn(each, last) > 0) continue;
     kept.push(each);
     if (kept.length < 2 * count) continue;
-    kept = kept.sort(before).slice(0, count);
+    kept = kept.sort(byTurn).slice(0, count);
     last = kept.at(-1) ?? null;
   }
-  return kept.sort(before).slice(0, count);
+  return kept.sort(byTurn).slice(0, count);
 }
 
 /** Nodes that may claim; what is not read counts as one that may. */

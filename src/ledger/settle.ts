@@ -13,6 +13,7 @@ import type { Oid, RefName } from '../git/oid.ts';
 import type { RefSwap, Repository, SwapVerdict } from '../git/repository.ts';
 
 export type SwapOutcome =
+  /** Of a deletion: the ref is gone, by whomever, or had never come to be. */
   | { kind: 'won' }
   /** `current`: what the ref held when it was read, null when it was gone. */
   | { kind: 'lost'; current: Oid | null }

@@ -8,6 +8,7 @@ import { type Clock, isoTime } from '../runtime.ts';
 import type { NodeId, TaskId } from '../task/id.ts';
 import type { FailureReason, TaskResult } from '../task/result.ts';
 import { unstartedResult } from '../task/unstarted.ts';
+import type { QueueFile } from './found-files.ts';
 import type { GridReader, GridView } from './grid-view.ts';
 import { taskRef } from './names.ts';
 import type { PushRequest } from './publisher.ts';
@@ -49,13 +50,25 @@ export class Settler {
     this.#parts = parts;
   }
 
-  /** @throws GitError */
-  async settle(view: GridView, isOrphan: (claim: ClaimedState) => boolean): Promise<void> {
-    const verdicts = [...this.#ofQueue(view, isOrphan), ...this.#ofRefs(view, isOrphan)].slice(0, MAX_SETTLED_AT_ONCE);
+  /**
+   * @param isLeft whether a file with fields that this version does not know is left to newer nodes.
+   * @throws GitError
+   */
+  async settle(
+    view: GridView,
+    isOrphan: (claim: ClaimedState) => boolean,
+    isLeft: (file: QueueFile, unknownFields: readonly string[]) => boolean,
+  ): Promise<void> {
+    const ofQueue = this.#ofQueue(view, isOrphan, isLeft);
+    const verdicts = [...ofQueue, ...this.#ofRefs(view, isOrphan)].slice(0, MAX_SETTLED_AT_ONCE);
     await Promise.all(verdicts.map((verdict) => this.#push(verdict)));
   }
 
-  *#ofQueue(view: GridView, isOrphan: (claim: ClaimedState) => boolean): Generator<Verdict> {
+  *#ofQueue(
+    view: GridView,
+    isOrphan: (claim: ClaimedState) => boolean,
+    isLeft: (file: QueueFile, unknownFields: readonly string[]) => boolean,
+  ): Generator<Verdict> {
     for (const file of view.queue.files.values()) {
       const brief = this.#parts.specs.brief(file);
       // Legal, and nobody has touched it: nothing to settle, whatever else stands in it.
@@ -64,7 +77,7 @@ export class Settler {
       const from = free(view, file.taskId, isOrphan);
       if (from === 'taken') continue;
       const parsed = this.#parts.specs.get(file);
-      if (!parsed) continue;
+      if (!parsed || (!parsed.ok && parsed.unknownFields && isLeft(file, parsed.unknownFields))) continue;
       const common = { taskId: file.taskId, from, specBlob: file.blob };
       if (!parsed.ok) {
         yield { ...common, raw: parsed.raw, reason: 'invalid-task', message: parsed.problems.join('; ') };
@@ -117,7 +130,12 @@ export class Settler {
     };
     const outcome = await push({ swap, objects: written.objects, step: 'swap.settle' });
     if (outcome.kind !== 'won') return;
-    emit('task.rejected', { task: verdict.taskId, reason: verdict.reason, problem: verdict.message });
+    emit('task.rejected', {
+      task: verdict.taskId,
+      status: 'failed',
+      reason: verdict.reason,
+      problem: verdict.message,
+    });
   }
 }
 

@@ -4,7 +4,8 @@
  */
 import type { Repository } from '../git/repository.ts';
 import type { TaskId } from '../task/id.ts';
-import { type ParsedTask, type Priority, parseTaskFile, type TaskLimits } from '../task/spec.ts';
+import { type BadTask, type ParsedTask, parseTaskFile, type TaskLimits } from '../task/spec.ts';
+import type { Priority } from '../task/task-schema.ts';
 import type { QueueFile } from './found-files.ts';
 import type { QueueIndex } from './queue-index.ts';
 
@@ -24,7 +25,7 @@ export interface LegalBrief {
 
 export type TaskBrief = LegalBrief | { ok: false };
 
-type Kept = { blob: string; brief: TaskBrief } & ({ text: string } | { problem: ParsedTask });
+type Kept = { blob: string; brief: TaskBrief } & ({ text: string } | { problem: BadTask });
 
 export class SpecCache {
   readonly #repository: Repository;
@@ -34,6 +35,7 @@ export class SpecCache {
   /** The queue that was read last: the same one again has nothing new. */
   #read: QueueIndex | null = null;
   #complete = false;
+  #hasUnknownFields = false;
   readonly #briefs = new Map<string, LegalBrief>();
 
   constructor(repository: Repository, limits: TaskLimits) {
@@ -72,7 +74,13 @@ export class SpecCache {
       }
     }
     this.#read = queue;
+    this.#hasUnknownFields = [...kept.values()].some((one) => 'problem' in one && one.problem.unknownFields);
     this.#complete = kept.size === queue.files.size;
+  }
+
+  /** Whether the queue has files that a newer version may take for tasks. */
+  get hasUnknownFields(): boolean {
+    return this.#hasUnknownFields;
   }
 
   /** null when it could not be read yet. */

@@ -14,12 +14,8 @@ import { isNodeId, isTaskId, type NodeId, type TaskId } from '../task/id.ts';
 import { TASK_STATES, type TaskStateName, WAIT_REASONS, type WaitReason } from '../task/lifecycle.ts';
 import { FAILURE_REASONS, type FailureReason } from '../task/result.ts';
 import { isTooDeep } from '../task/strict-json.ts';
+import { encodeTrailers, isToken, type NotDecoded, openTrailers, STATE_FORMAT } from './trailers.ts';
 
-export const STATE_FORMAT = 1;
-/** A longer message is not one of ours. */
-export const MAX_STATE_MESSAGE_BYTES = 64 * 1024;
-/** The most that a count may say: whoever counts on stays here, or nobody could read what he writes. */
-export const MAX_COUNT = 999_999_999_999_999;
 /** Whoever writes it out again walks it. */
 const MAX_INFO_DEPTH = 16;
 /** Above what a worker can be set to, in milliseconds: 31 days. */
@@ -73,16 +69,16 @@ export interface NodeState {
   nonce: string;
   /** The node that declared this one dead; null unless fenced. */
   fencedBy: NodeId | null;
-  /** What people like to know: name, version, labels, load, why it pauses. Never decides anything. */
+  /**
+   * What people like to know: name, version, labels, load, why it pauses. Whose a task is it never decides; which tasks are
+   * left to others it may.
+   */
   info: Readonly<Record<string, unknown>>;
 }
 
 export type Decoded<T> =
-  | { kind: 'state'; state: T }
-  | { kind: 'newer-format'; format: number }
-  | { kind: 'unreadable'; problem: string };
-
-const PREFIX = 'DGrid-';
+  /** `writtenAtSeconds`: since 1970 by the clock of whoever wrote it, where the commit around it was read. For people. */
+  { kind: 'state'; state: T; writtenAtSeconds?: number | null } | NotDecoded;
 
 export function encodeTaskState(state: TaskState): string {
   const trailers: [string, string | number][] = [
@@ -104,7 +100,7 @@ export function encodeTaskState(state: TaskState): string {
     trailers.push(['Status', state.status]);
     if (state.reason) trailers.push(['Reason', state.reason]);
   }
-  return message(subject(state), trailers);
+  return encodeTrailers(subject(state), trailers);
 }
 
 function subject(state: TaskState): string {
@@ -127,70 +123,12 @@ export function encodeNodeState(state: NodeState): string {
   ];
   if (state.fencedBy) trailers.push(['Fenced-By', state.fencedBy]);
   trailers.push(['Info', JSON.stringify(state.info)]);
-  return message(`node ${state.nodeId} ${state.state}`, trailers);
-}
-
-function message(title: string, trailers: readonly [string, string | number][]): string {
-  return `${title}\n\n${trailers.map(([key, value]) => `${PREFIX}${key}: ${value}\n`).join('')}`;
-}
-
-/** Reads trailers one by one and remembers the first thing that is wrong. */
-class TrailerReader {
-  readonly #values = new Map<string, string>();
-  problem: string | null = null;
-
-  constructor(text: string) {
-    for (const line of text.split('\n')) {
-      const colon = line.indexOf(': ');
-      if (!line.startsWith(PREFIX) || colon < 0) continue;
-      const key = line.slice(PREFIX.length, colon);
-      if (this.#values.has(key)) this.problem ??= `${PREFIX}${key} is given twice`;
-      this.#values.set(key, line.slice(colon + 2));
-    }
-  }
-
-  optional(key: string): string | null {
-    return this.#values.get(key) ?? null;
-  }
-
-  text<T extends string = string>(key: string, accepts: (value: string) => boolean): T {
-    const value = this.#values.get(key);
-    if (value === undefined || !accepts(value)) {
-      this.problem ??= value === undefined ? `${PREFIX}${key} is missing` : `${PREFIX}${key} is not legal`;
-      return '' as T;
-    }
-    return value as T;
-  }
-
-  oneOf<T extends string>(key: string, values: readonly T[]): T {
-    return this.text<T>(key, (value) => (values as readonly string[]).includes(value));
-  }
-
-  count(key: string, most: number = MAX_COUNT): number {
-    return Number(this.text(key, (value) => /^\d{1,15}$/.test(value) && Number(value) <= most));
-  }
-}
-
-const TOKEN = /^[0-9a-zA-Z_-]{1,128}$/;
-const isToken = (value: string): boolean => TOKEN.test(value);
-
-function open(
-  text: string,
-  kind: 'task' | 'node',
-): { reader: TrailerReader } | Exclude<Decoded<never>, { kind: 'state' }> {
-  if (Buffer.byteLength(text) > MAX_STATE_MESSAGE_BYTES)
-    return { kind: 'unreadable', problem: 'the message is too long' };
-  const reader = new TrailerReader(text);
-  const format = reader.count('Format');
-  if (reader.problem) return { kind: 'unreadable', problem: reader.problem };
-  if (format > STATE_FORMAT) return { kind: 'newer-format', format };
-  reader.oneOf('Kind', [kind]);
-  return { reader };
+  return encodeTrailers(`node ${state.nodeId} ${state.state}`, trailers);
 }
 
 /** @param expected the id that the ref's name gives, another one inside is not believed; null when the caller looks. */
 export function decodeTaskState(text: string, expected: TaskId | null): Decoded<TaskState> {
-  const opened = open(text, 'task');
+  const opened = openTrailers(text, 'task');
   if (!('reader' in opened)) return opened;
   const { reader } = opened;
   const name: TaskStateName = reader.oneOf('State', TASK_STATES);
@@ -224,7 +162,7 @@ export function decodeTaskState(text: string, expected: TaskId | null): Decoded<
 }
 
 export function decodeNodeState(text: string, expected: NodeId | null): Decoded<NodeState> {
-  const opened = open(text, 'node');
+  const opened = openTrailers(text, 'node');
   if (!('reader' in opened)) return opened;
   const { reader } = opened;
   const state: NodeState = {

@@ -5,7 +5,9 @@ import type { Clock, RandomHex } from '../runtime.ts';
 import { isLegalMove, type TaskStateName } from '../task/lifecycle.ts';
 import { recordBytes, type TaskResult } from '../task/result.ts';
 import { SIGNATURE_SUFFIX } from './names.ts';
-import { encodeNodeState, encodeTaskState, MAX_COUNT, type NodeState, type TaskState } from './state-codec.ts';
+import { encodeOutputState, type OutputState } from './output-codec.ts';
+import { encodeNodeState, encodeTaskState, type NodeState, type TaskState } from './state-codec.ts';
+import { MAX_COUNT } from './trailers.ts';
 
 export const RECORD_FILE = 'record.json';
 export const RECORD_SIGNATURE_FILE = `${RECORD_FILE}${SIGNATURE_SUFFIX}`;
@@ -82,6 +84,20 @@ export class StateWriter {
     const tree = makeTree([], this.#format());
     const commit = this.commit(tree.oid, [], encodeNodeState(state));
     return { state, commit, objects: [tree, commit] };
+  }
+
+  /**
+   * What a running task has written so far. Without a parent, as heartbeats are: each is whole by itself.
+   * @param files among them those that the remote has already.
+   */
+  output(
+    facts: Omit<OutputState, 'nonce'>,
+    files: readonly { name: string; blob: GitObject }[],
+  ): { commit: GitObject; tree: GitObject } {
+    const state = { ...facts, nonce: this.#randomHex(NONCE_BYTES) };
+    const entries = files.map(({ name, blob }) => ({ mode: MODE_FILE, name, oid: blob.oid }));
+    const tree = makeTree(entries, this.#format());
+    return { tree, commit: this.commit(tree.oid, [], encodeOutputState(state)) };
   }
 
   commit(tree: Oid, parents: readonly Oid[], message: string): GitObject {

@@ -13,6 +13,7 @@ export interface EventDescription {
 
 export const EVENTS = {
   'worker.started': { level: 'info', message: 'Worker started' },
+  'worker.waiting': { level: 'info', message: 'Another worker uses the state directory, waiting for it to end' },
   'worker.ready': { level: 'info', message: 'Worker ready' },
   'worker.stopping': { level: 'info', message: 'Stopping: no new claims' },
   'worker.killing': { level: 'warn', message: 'Second signal: stopping containers now' },
@@ -20,6 +21,7 @@ export const EVENTS = {
   'worker.failed': { level: 'error', message: 'Worker failed' },
   'http.listening': { level: 'info', message: 'Health pages ready' },
   'http.unavailable': { level: 'warn', message: 'Health pages cannot be served, working without them' },
+  'http.refused': { level: 'warn', message: 'Requests for the pages refused' },
   'hook.refused': { level: 'warn', message: 'Webhook calls refused' },
   'worker.summary': { level: 'info', message: 'Health summary' },
 
@@ -38,6 +40,7 @@ export const EVENTS = {
   'step.begun': { level: 'debug', message: 'Durable step begun' },
   'step.done': { level: 'debug', message: 'Durable step done' },
   'git.command': { level: 'debug', message: 'Git command finished' },
+  'git.request': { level: 'debug', message: 'Git request answered' },
   'swap.settled': { level: 'debug', message: 'Swap settled' },
   'push.completed': { level: 'debug', message: 'Push completed' },
   'push.failed': { level: 'warn', message: 'Push failed' },
@@ -55,6 +58,9 @@ export const EVENTS = {
   'task.claim-given-up': { level: 'info', message: 'Claim given up, task is settled already' },
   'task.started': { level: 'info', message: 'Task started' },
   'task.adopted': { level: 'info', message: 'Running container taken up again' },
+  'output.published': { level: 'debug', message: 'Output of running tasks published' },
+  'output.refused': { level: 'warn', message: 'Host refuses live output, it comes with the results' },
+  'output.deleted': { level: 'debug', message: 'Left-over live output deleted' },
   'task.finished': { level: 'info', message: 'Task finished' },
   'task.retry': { level: 'info', message: 'Task will be tried again' },
   'task.handed-back': { level: 'info', message: 'Task handed back' },
@@ -67,6 +73,7 @@ export const EVENTS = {
   'secret.refused': { level: 'warn', message: 'Secrets refused to a task' },
   'task.engine-failed': { level: 'error', message: 'Engine failed while running a task' },
   'task.newer-format': { level: 'warn', message: 'Task state has a newer format, leaving it alone' },
+  'task.left-to-newer': { level: 'warn', message: 'Task has fields that only newer workers know, leaving it to them' },
   'task.unreadable-state': { level: 'warn', message: 'Task state cannot be read, leaving it alone' },
   'signing.unavailable': { level: 'error', message: 'Signatures cannot be checked, claiming paused' },
   'signing.result-unsigned': { level: 'error', message: 'Result could not be signed, publishing it without' },
@@ -144,6 +151,7 @@ export const EVENTS = {
   'state.writable': { level: 'info', message: 'State directory can be written again' },
   'outbox.replayed': { level: 'info', message: 'Unpublished results found, publishing them' },
   'outbox.failed': { level: 'error', message: 'Result could not be saved on this machine, publishing it from memory' },
+  'outbox.newer-format': { level: 'warn', message: 'Outbox entry has a newer format, leaving it alone' },
   'outbox.damaged': { level: 'error', message: 'Outbox entry is damaged, set aside' },
 } as const satisfies Record<string, EventDescription>;
 

@@ -5,9 +5,9 @@
  * It takes a signature as a file only, so each check has a directory of its own for that long.
  */
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 const PROGRAM = 'ssh-keygen';
 /** Milliseconds of work; more means that something hangs, such as an agent. */
@@ -98,8 +98,16 @@ export async function makeSignature(
   return made.stdout;
 }
 
-/** A new Ed25519 key in `file`, its public half in `file.pub`. @throws SigningError, also when the file is there */
+/**
+ * A new Ed25519 key in `file`, its public half in `file.pub`. A new user has no ~/.ssh yet: the directory is made.
+ * @throws SigningError, also when the file is there
+ */
 export async function generateKey(file: string, comment: string): Promise<void> {
+  try {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new SigningError(`the directory of ${file} cannot be made: ${(cause as Error).message}`, { cause });
+  }
   const made = await run(['-q', '-t', 'ed25519', '-N', '', '-C', comment, '-f', file], Buffer.from('n\n'));
   if (made.exitCode !== 0) throw new SigningError(`${PROGRAM} cannot make the key ${file}: ${made.words}`);
 }

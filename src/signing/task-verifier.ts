@@ -7,7 +7,8 @@
 import { stat } from 'node:fs/promises';
 import type { Clock } from '../runtime.ts';
 import type { TaskId } from '../task/id.ts';
-import { LONGEST_TIMEOUT_SECONDS, parseTaskFile, type TaskAdmission } from '../task/spec.ts';
+import { parseTaskFile, type TaskAdmission } from '../task/spec.ts';
+import { LONGEST_TIMEOUT_SECONDS } from '../task/task-schema.ts';
 import { TASK_SIGNATURE_NAMESPACE } from './names.ts';
 import { checkSignature, SigningError } from './ssh-keygen.ts';
 

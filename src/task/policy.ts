@@ -13,19 +13,29 @@ export interface TaskPolicy {
 
 /** @returns one line for each field beyond what is allowed: the field, its value, the cap and the remedy. */
 export function checkAgainstPolicy(spec: TaskSpec, policy: TaskPolicy): string[] {
-  const problems: string[] = [];
+  return examineAgainstPolicy(spec, policy).map(({ field, text }) => `${field}: ${text}`);
+}
+
+/** The same, with the field apart. */
+export function examineAgainstPolicy(spec: TaskSpec, policy: TaskPolicy): { field: string; text: string }[] {
+  const problems: { field: string; text: string }[] = [];
   if (spec.image !== null && !policy.allowsImage(spec.image)) {
-    problems.push(
-      `image: ${quote(spec.image)} is not on the operator's list (ALLOWED_IMAGES); use one that is, or leave image out`,
-    );
+    problems.push({
+      field: 'image',
+      text: `${quote(spec.image)} is not on the operator's list (ALLOWED_IMAGES); use one that is, or leave image out`,
+    });
   }
   if (spec.network !== null && !policy.allowsNetwork(spec.network)) {
-    problems.push(
-      `network: ${quote(spec.network)} is not on the operator's list (ALLOWED_NETWORKS); use one that is, or leave network out`,
-    );
+    problems.push({
+      field: 'network',
+      text: `${quote(spec.network)} is not on the operator's list (ALLOWED_NETWORKS); use one that is, or leave network out`,
+    });
   }
   if (spec.secrets.length > 0 && spec.program.kind === 'command') {
-    problems.push('secrets: can be handed to a script only; write the command as a script, or leave secrets out');
+    problems.push({
+      field: 'secrets',
+      text: 'can be handed to a script only; write the command as a script, or leave secrets out',
+    });
   }
   const caps = [
     { field: 'cpus', value: spec.cpus, cap: policy.maxCpus, setting: 'DOCKER_CPUS', show: String },
@@ -46,9 +56,10 @@ export function checkAgainstPolicy(spec: TaskSpec, policy: TaskPolicy): string[]
   ];
   for (const { field, value, cap, setting, show } of caps) {
     if (value !== null && value > cap) {
-      problems.push(
-        `${field}: ${show(value)} is above the operator's cap of ${show(cap)} (${setting}); ask for ${show(cap)} or less`,
-      );
+      problems.push({
+        field,
+        text: `${show(value)} is above the operator's cap of ${show(cap)} (${setting}); ask for ${show(cap)} or less`,
+      });
     }
   }
   return problems;

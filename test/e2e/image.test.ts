@@ -158,7 +158,7 @@ describe('the health check', () => {
     return (await image.run([], { entrypoint: '/opt/dgrid/docker/healthcheck', env })).code;
   }
 
-  it('asks /livez of the address that the worker was given, past any proxy', async () => {
+  it('asks /startupz of the address that the worker was given, past any proxy', async () => {
     const asked: string[] = [];
     let status = 200;
     const pages = createServer((request, response) => {
@@ -172,9 +172,26 @@ describe('the health check', () => {
     const HTTP_PORT = String(port);
     expect(await check({ HTTP_PORT })).toBe(0);
     expect(await check({ HTTP_PORT, HTTP_HOST: '0.0.0.0', http_proxy: 'http://127.0.0.1:9' })).toBe(0);
-    expect(asked).toEqual(['/livez', '/livez']);
+    expect(asked).toEqual(['/startupz', '/startupz']);
     status = 500;
     expect(await check({ HTTP_PORT })).not.toBe(0);
+  });
+
+  it('takes no other container for its own, which may answer on the same network', async () => {
+    let process: string | null = 'pid:[1]';
+    const pages = createServer((_request, response) => {
+      if (process !== null) response.setHeader('Dgrid-Process-Namespace', process);
+      response.end('{}');
+    });
+    pages.listen(0, '127.0.0.1');
+    await once(pages, 'listening');
+    onTestFinished(() => void pages.close());
+    const { port } = pages.address() as AddressInfo;
+    const env = { HTTP_PORT: String(port) };
+    expect(await check(env)).toBe(1);
+    // As a worker of before this answers.
+    process = null;
+    expect(await check(env)).toBe(0);
   });
 
   it('fails when nobody answers, and asks nobody when nothing is served', async () => {
@@ -198,9 +215,11 @@ describe.each(['compose.yaml', 'compose.filtered.yaml'])('docker/%s', (file) => 
     await repo.queue({ before: { script: 'echo before' } });
     // The engine has no network for containers, and nobody wants to wait half a minute for a first look.
     const override = directory.sub(`override-${file}`);
+    const port = await freePort();
+    const HTTP_TOKEN = 'the-token-of-the-pages';
     const worker = {
       network_mode: 'host',
-      environment: { HTTP_PORT: String(await freePort()), PULL_INTERVAL: '1', RECORD_DELAY: '1', ...UNHURRIED },
+      environment: { HTTP_PORT: String(port), HTTP_TOKEN, PULL_INTERVAL: '1', RECORD_DELAY: '1', ...UNHURRIED },
       healthcheck: { interval: '1s' },
     };
     // JSON is YAML too.
@@ -223,7 +242,12 @@ describe.each(['compose.yaml', 'compose.filtered.yaml'])('docker/%s', (file) => 
     expect(config).toMatch(/PULL_INTERVAL: ['"]?1\b/); // the service's settings beat the profile's
     await compose('up', '--detach', '--no-build');
     const container = (await compose('ps', '--quiet', 'worker')).trim();
+    // The health check has no token, and needs none; everybody else does.
     await image.untilHealthy(container);
+    const pages = `http://127.0.0.1:${port}`;
+    expect((await fetch(`${pages}/metrics`)).status).toBe(401);
+    const headers = { authorization: `Bearer ${HTTP_TOKEN}` };
+    expect(await (await fetch(`${pages}/metrics`, { headers })).text()).toContain('\ndgrid_build_info{');
     const isRecorded = async () => (await repo.record('before')) !== null;
     await until('the task has its record', isRecorded, 30_000).catch(async (error: unknown) => {
       throw new Error(`${String(error)}\n${await compose('logs', '--no-color')}`, { cause: error });

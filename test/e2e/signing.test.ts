@@ -47,11 +47,11 @@ it('signs tasks and results, and believes nothing else', { timeout: LIMIT_MS }, 
   };
 
   expect(await ok('keys', 'generate', 'alice', '--comment', 'alice')).toContain('ssh-ed25519 ');
-  await ok('keys', 'generate', 'mallory');
+  await ok('keys', 'generate', 'new/dir/mallory');
   await ok('keys', 'generate', 'box');
   await ok('keys', 'trust', 'alice@example.com', 'alice.pub', '--file', 'people');
-  await ok('keys', 'trust', 'mallory', 'mallory.pub', '--file', 'people', '--until', '2090-01-01T00:00:00Z');
-  await ok('keys', 'revoke', 'mallory.pub', '--file', 'revoked');
+  await ok('keys', 'trust', 'mallory', 'new/dir/mallory.pub', '--file', 'people', '--until', '2090-01-01T00:00:00Z');
+  await ok('keys', 'revoke', 'new/dir/mallory.pub', '--file', 'revoked');
   await ok('keys', 'generate', 'bob');
   await ok('keys', 'trust', 'bob@example.com', 'bob.pub', '--file', 'people');
   mkdirSync(join(home, 'secrets'), { mode: 0o700 });
@@ -100,7 +100,7 @@ it('signs tasks and results, and believes nothing else', { timeout: LIMIT_MS }, 
   const submit = (id: string, ...args: string[]) => dgrid(['submit', '--id', id, '--script', long, ...args, '--wait']);
   expect(await submit('good', '--sign', 'alice', '--expires', '0.5')).toMatchObject({ code: 0 });
   expect(await submit('unsigned')).toMatchObject({ code: 3 });
-  expect(await submit('revoked', '--sign', 'mallory')).toMatchObject({ code: 3 });
+  expect(await submit('revoked', '--sign', 'new/dir/mallory')).toMatchObject({ code: 3 });
   expect(await submit('early', '--sign', 'alice', '--not-before', '2090-01-01T00:00:00Z')).toMatchObject({ code: 3 });
   expect(await submit('nowhere', '--sign', 'no-such-key')).toMatchObject({
     code: 1,

@@ -11,19 +11,22 @@ import { git } from '../support/git.ts';
 import { GitServer } from '../support/git-server.ts';
 import { mustBeRight } from '../support/must-be-right.ts';
 import { ServerHistory } from '../support/oracle/server-history.ts';
+import { allProcesses } from '../support/processes.ts';
 import { TestRegistry } from '../support/registry.ts';
 import { atScale } from '../support/scale.ts';
 import { seeded } from '../support/seeded.ts';
 import { TaskRepository } from '../support/task-repository.ts';
 import { makeTempDir, type TempDir } from '../support/temp.ts';
 import { until } from '../support/until.ts';
-import { WorkerProcess } from '../support/worker-process.ts';
+import { type LogEntry, WorkerProcess } from '../support/worker-process.ts';
 
 const KILLS = atScale(2, 20);
 const ROUND_LIMIT_MS = 120_000;
 /** A call that does not come within this time is not waited for: the engine is killed all the same. */
 const MOMENT_LIMIT_MS = 6_000;
 const LONGEST_ABSENCE_MS = 2_000;
+/** So long after a task has ended its engine may still be taking that in, and not have written it down. */
+const LONGEST_END_MS = 40;
 
 /** The call at which the engine is killed. */
 interface Moment {
@@ -35,6 +38,7 @@ const on = (method: string, path: RegExp) => (call: EngineCall) => call.method =
 const isStart = on('POST', /^\/containers\/[^/]+\/start/);
 const MOMENTS: readonly Moment[] = [
   { name: 'run', matches: () => false },
+  { name: 'end', matches: () => false },
   { name: 'remove', matches: on('DELETE', /^\/containers\//) },
   { name: 'start', matches: isStart },
   { name: 'pull', matches: on('POST', /^\/images\/create/) },
@@ -73,6 +77,8 @@ interface Figures {
   triedAgain: number;
   /** Tasks that ended while the engine was away, which cost them the end of their output. */
   cut: number;
+  /** Tasks that ended as the engine was killed, which forgot how. */
+  lost: number;
   /** Containers that a daemon was starting when it was killed, and that no daemon after it knows of. */
   forgotten: number;
   slowestMs: number;
@@ -119,10 +125,20 @@ async function killAgainAndAgain(name: string, liveRestore: boolean): Promise<Fi
     ranOn: 0,
     triedAgain: 0,
     cut: 0,
+    lost: 0,
     forgotten: 0,
     slowestMs: 0,
   };
   const offset = random(MOMENTS.length);
+  /** @param task that may be over before anybody has seen it run */
+  const dueAfter = async (moment: Moment, task: string, isRunning: () => boolean): Promise<void> => {
+    if (moment.name !== 'end')
+      return await systemClock.sleep(moment.name === 'run' ? 1_000 + random(4_000) : MOMENT_LIMIT_MS);
+    const isOver = () => worker.entries('task.finished').some((entry) => entry['task'] === task);
+    await until('the task to run', () => isRunning() || isOver(), ROUND_LIMIT_MS);
+    while (isRunning()) await systemClock.sleep(1);
+    await systemClock.sleep(random(LONGEST_END_MS));
+  };
 
   for (let round = 0; round < KILLS; round += 1) {
     const moment = MOMENTS[(offset + round) % MOMENTS.length] as Moment;
@@ -133,13 +149,19 @@ async function killAgainAndAgain(name: string, liveRestore: boolean): Promise<Fi
     const [ok, bad, pulled] = [`ok-${round}`, `bad-${round}`, `pulled-${round}`];
     const killed = Promise.withResolvers<void>();
     let armed = true;
-    const runningWhenKilled = new Set<unknown>();
+    // Each is told from all others by how long it sleeps.
+    const sleeps = new Map([
+      [ok, `${random(4)}.1${round}`],
+      [bad, `${random(3)}.2${round}`],
+      [pulled, `1.3${round}`],
+    ]);
+    const isRunning = (id: string) => allProcesses().some((entry) => entry.commandLine === `sleep ${sleeps.get(id)}`);
+    let outlived: string[] = [];
     const kill = async (): Promise<void> => {
       if (!armed) return await killed.promise;
       armed = false;
-      const ended = new Set(worker.entries('task.finished').map(({ task }) => task));
-      for (const { task } of worker.entries('task.started')) if (!ended.has(task)) runningWhenKilled.add(task);
       await Promise.all([engine.kill(), alsoTheWorker ? worker.stop('SIGKILL') : null]);
+      outlived = [...sleeps.keys()].filter(isRunning);
       killed.resolve();
     };
     const watch = async (call: EngineCall): Promise<void> => {
@@ -152,13 +174,12 @@ async function killAgainAndAgain(name: string, liveRestore: boolean): Promise<Fi
       if (afterwards) await watch(call);
     };
     await repo.queue({
-      [ok]: { script: `echo begin; sleep ${random(4)}; echo end` },
-      [bad]: { script: `echo begin; sleep ${random(3)}; echo end >&2; exit 7` },
-      [pulled]: { script: 'echo begin; sleep 1; echo end', image },
+      [ok]: { script: `echo begin; sleep ${sleeps.get(ok)}; echo end` },
+      [bad]: { script: `echo begin; sleep ${sleeps.get(bad)}; echo end >&2; exit 7` },
+      [pulled]: { script: `echo begin; sleep ${sleeps.get(pulled)}; echo end`, image },
     });
-    const due = systemClock.sleep(moment.name === 'run' ? 1_000 + random(4_000) : MOMENT_LIMIT_MS).then(kill);
-    await killed.promise;
-    await due;
+    const due = dueAfter(moment, bad, () => isRunning(bad)).then(kill);
+    await Promise.all([killed.promise, due]);
     armed = false;
     figures.kills[moment.name] = (figures.kills[moment.name] ?? 0) + 1;
     const workerFirst = random(2) === 1;
@@ -189,7 +210,10 @@ async function killAgainAndAgain(name: string, liveRestore: boolean): Promise<Fi
       if (isCut) figures.cut += 1;
       else expect(record, told).toMatchObject(outputs[index] as object);
       if ((record?.attempt ?? 0) > 1) figures.triedAgain += 1;
-      if (!runningWhenKilled.has(record?.task_id)) continue;
+      const isLost = (entry: LogEntry) => entry['problem'] === 'the engine lost sight of the container';
+      if (worker.entries('task.engine-failed').some((entry) => entry['task'] === record?.task_id && isLost(entry)))
+        figures.lost += 1;
+      if (!outlived.includes(record?.task_id ?? '')) continue;
       // Who outlives the engine is not run again, as long as its worker lives too.
       if (liveRestore && !alsoTheWorker) expect(record?.attempt, `${told}: ${record?.task_id}`).toBe(1);
       if (record?.attempt === 1) figures.ranOn += 1;
@@ -233,7 +257,7 @@ describe('an engine that is killed while tasks run', () => {
     console.info(
       `engine killed (${mode}): ${KILLS} kills (${kills.join(', ')}), ${figures.workersKilled} workers killed with it, ` +
         `${figures.tasks} tasks with 1 true record each, ${figures.ranOn} ran on and told their result, ` +
-        `${figures.triedAgain} tried again, ${figures.cut} marked as cut, 0 containers, shim processes and tmpfs mounts left of what the engine had started, ${figures.forgotten} forgotten by a daemon that was killed while it started them, 0 rules broken, ` +
+        `${figures.triedAgain} tried again, ${figures.cut} marked as cut, ${figures.lost} whose end the engine lost, 0 containers, shim processes and tmpfs mounts left of what the engine had started, ${figures.forgotten} forgotten by a daemon that was killed while it started them, 0 rules broken, ` +
         `slowest recovery ${(figures.slowestMs / 1000).toFixed(1)} s after the engine was back`,
     );
   });

@@ -111,6 +111,27 @@ describe('a private registry', () => {
     expect(told(test, 'image.retry')).toEqual([]);
   });
 
+  it('is looked into without pulling, with the credentials that a pull would take', async () => {
+    const image = await pushNew(closed);
+    const signal = new AbortController().signal;
+    await using before = await forRegistries();
+    const refused = await before.executor.lookUpImage(image.name, signal);
+    expect(refused).toMatchObject({ kind: 'unavailable', why: expect.stringMatching(/\S/) });
+    await writeConfig({ auths: { [closed.address]: { auth: AUTH } } });
+    await using test = await forRegistries();
+    expect(await test.executor.lookUpImage(image.name, signal)).toEqual({ kind: 'pullable', digest: image.digest });
+    // Asked again it is still not there: nothing was brought.
+    expect((await test.executor.lookUpImage(image.name, signal)).kind).toBe('pullable');
+    await using never = await forRegistries({ imagePullPolicy: 'never' });
+    expect((await never.executor.lookUpImage(image.name, signal)).kind).toBe('unavailable');
+    await test.executor.ensureImage(image.name);
+    expect(await never.executor.lookUpImage(image.name, signal)).toEqual({ kind: 'present', digest: image.digest });
+    await using always = await forRegistries({ imagePullPolicy: 'always' });
+    closed.instead = () => ({ status: 500 });
+    expect((await always.executor.lookUpImage(image.name, signal)).kind).toBe('stale');
+    expectSecret(test, refused);
+  });
+
   it('says so when the credentials are wrong, without repeating them', async () => {
     const image = await pushNew(closed);
     await writeConfig({

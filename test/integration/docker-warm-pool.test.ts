@@ -94,7 +94,9 @@ function told(test: TestExecutor, name: string): number {
 describe('a pool', () => {
   it('makes nothing before it is told to, and never more than its limit', async () => {
     await using test = await live();
-    await finish(await test.executor.start(testJob('echo cold')));
+    const cold = await test.executor.start(testJob('echo cold'));
+    expect(cold.isWarm).toBe(false);
+    await finish(cold);
     expect(await containers()).toEqual([]);
     test.executor.prepare('hold');
     expect(statsOf(test.executor)).toMatchObject({ limit: 2, waiting: 0, hits: 0, misses: 1 });

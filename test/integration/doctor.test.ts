@@ -60,7 +60,13 @@ async function examined(
   const loaded = loadSettings({ env: all, machine: readMachine(all, dir.path), flags: {}, envFile: null });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
   const results: CheckResult[] = [];
-  const options = { settings: loaded.settings, clock: systemClock, emit: () => undefined, operatorEnv: all };
+  const options = {
+    settings: loaded.settings,
+    version: '0.1.0',
+    clock: systemClock,
+    emit: () => undefined,
+    operatorEnv: all,
+  };
   for await (const result of examine(options)) results.push(result);
   for (const result of results) expect(result.finding, result.check).not.toContain('\n');
   return { path, name, results, found: new Map(results.map((result) => [result.check, result])) };

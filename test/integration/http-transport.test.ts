@@ -5,6 +5,12 @@ import type { GitSettings } from '../../src/config/settings.ts';
 import { GitError } from '../../src/git/errors.ts';
 import { type GitObject, makeBlob, makeCommit, makeTree, parseCommit, parseTree } from '../../src/git/objects.ts';
 import { type ObjectFormat, type Oid, oid, type RefName, refName } from '../../src/git/oid.ts';
+import { readChunks, readLiveBatch } from '../../src/ledger/live-output.ts';
+import { outputRef } from '../../src/ledger/names.ts';
+import { chunksOf } from '../../src/ledger/output-codec.ts';
+import { StateWriter } from '../../src/ledger/state-writer.ts';
+import { systemClock, systemRandomHex } from '../../src/runtime.ts';
+import { nodeId, taskId } from '../../src/task/id.ts';
 import { commitFiles, git } from '../support/git.ts';
 import { GitServer, type RequestKind } from '../support/git-server.ts';
 import type { Misbehaviour } from '../support/misbehaviour.ts';
@@ -177,6 +183,30 @@ it('brings only what a new tip adds, on a branch with many results', async () =>
   await repository.fetchRefs([MAIN], undefined, new Map([[MAIN, next]]));
   expect(server.bytesOut).toBeLessThan(5_000);
   expect((await repository.readObjects([next])).size).toBe(1);
+});
+
+describe('traffic with a host', () => {
+  it('is told as it came and went, byte by byte', async () => {
+    const [path, tip] = await serve({ 'tasks/queue/a.json': `{"a":"${'x'.repeat(10_000)}"}` });
+    const { named, repository } = open();
+    // The first fetch asks by the git command too, which says nothing of its traffic.
+    await repository.fetchRefs([MAIN], undefined, new Map([[MAIN, tip]]));
+    server.resetCounts();
+    const before = named('git.request').length;
+    await repository.listRefs(['refs/']);
+    const next = oid(await commitFiles(path, { 'tasks/queue/b.json': '{"b":2}' }));
+    await repository.fetchRefs([MAIN], undefined, new Map([[MAIN, next]]));
+    const made = state('1');
+    await repository.swapRefs([{ ref: TASK, from: null, to: made.oid }], made.objects);
+    const told = named('git.request')
+      .slice(before)
+      .map(({ fields }) => fields);
+    expect(told.map(({ operation }) => operation)).toEqual(['ls-remote', 'fetch', 'push']);
+    expect(told.map(({ status }) => status)).toEqual([200, 200, 200]);
+    const sum = (field: string): number => told.reduce((total, fields) => total + Number(fields[field]), 0);
+    expect(sum('received_bytes')).toBe(server.bytesOut);
+    expect(sum('sent_bytes')).toBe(server.bytesIn);
+  });
 });
 
 describe('who we are', () => {
@@ -358,6 +388,54 @@ describe('the clone', () => {
       await again.repository.check();
     },
   );
+
+  it('keeps nothing of what tasks write while they run', async () => {
+    const [path, tip] = await serve();
+    const test = open();
+    const { repository } = test;
+    await repository.fetchRefs([MAIN], undefined, new Map([[MAIN, tip]]));
+    const id = taskId('loud');
+    const ref = outputRef('refs/dgrid', id);
+    const writer = new StateWriter({
+      user: { name: 'Worker', email: 'w@example.org' },
+      clock: systemClock,
+      randomHex: systemRandomHex,
+      format: () => 'sha1',
+    });
+    const publish = async (from: Oid | null, text: string): Promise<Oid> => {
+      const files = chunksOf('stdout', Buffer.from(text), (bytes) => makeBlob(bytes, 'sha1'));
+      const facts = { taskId: id, nodeId: nodeId('a'), incarnation: 'x', epoch: 1, attempt: 1 };
+      const { commit, tree } = writer.output({ state: 'open', ...facts }, files);
+      const objects = [...files.map(({ blob }) => blob), tree, commit];
+      await open({}, {}, 'another').repository.swapRefs([{ ref, from, to: commit.oid }], objects);
+      return commit.oid;
+    };
+    const reader = {
+      repository,
+      format: 'sha1',
+      signal: new AbortController().signal,
+      namespace: 'refs/dgrid',
+    } as const;
+    const read = async (at: Oid): Promise<string | undefined> => {
+      const batch = await readLiveBatch(reader, id, at);
+      return batch.kind === 'batch' ? (await readChunks(reader, batch.chunks.stdout, 0))?.toString() : batch.kind;
+    };
+    const first = await publish(null, 'one\n');
+    expect(await read(first)).toBe('one\n');
+    const second = await publish(first, 'one\ntwo\n');
+    expect(await read(second)).toBe('one\ntwo\n');
+    expect(await git(dir.sub('clone'), ['for-each-ref', '--format=%(refname)'])).toBe('refs/remote/heads/main');
+    // The task has ended, and the host has cleared away what it had written.
+    await git(path, ['update-ref', '-d', ref]);
+    await git(path, ['gc', '--quiet', '--prune=now']);
+    await repository.upkeep();
+    expect(await git(dir.sub('clone'), ['for-each-ref', '--format=%(refname)'])).toBe('refs/remote/heads/main');
+    expect(await read(await publish(null, 'three\n'))).toBe('three\n');
+    const gone = await publish(await repository.listRefs([ref]).then(({ refs }) => refs.get(ref) ?? null), 'four\n');
+    await git(path, ['update-ref', '-d', ref]);
+    await git(path, ['gc', '--quiet', '--prune=now']);
+    await expect(read(gone)).rejects.toThrow(/not our ref/);
+  });
 
   it('is replaced by a whole one when only the git command is left', async () => {
     const [path, tip] = await serve({ 'q/a.json': '{"a":1}' });

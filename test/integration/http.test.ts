@@ -1,16 +1,14 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { readlinkSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
 import type { HealthSource } from '../../src/observe/http/app.ts';
 import { startHttpServer } from '../../src/observe/http/server.ts';
+import { appOptions, servePages } from '../support/pages-server.ts';
 
 async function serve(source: Partial<HealthSource> = {}): Promise<string> {
-  const server = await startHttpServer({
-    host: '127.0.0.1',
-    port: 0,
-    hook: null,
-    source: { reasons: () => [], details: () => ({ node: 'pi' }), ...source },
+  const served = await servePages({
+    source: { hasJoined: () => true, reasons: () => [], details: async () => ({ node: 'pi' }), ...source },
   });
-  onTestFinished(() => server.close());
-  return `http://127.0.0.1:${server.port}`;
+  return served.base;
 }
 
 describe('health over HTTP', () => {
@@ -18,6 +16,16 @@ describe('health over HTTP', () => {
     const base = await serve({ reasons: () => [{ reason: 'engine', text: 'gone' }] });
     const answer = await fetch(`${base}/livez`);
     expect([answer.status, await answer.json()]).toEqual([200, { status: 'alive' }]);
+  });
+
+  it('has started once it has taken its place, and names the process that says so', async () => {
+    let hasJoined = false;
+    const base = await serve({ hasJoined: () => hasJoined });
+    expect((await fetch(`${base}/startupz`)).status).toBe(503);
+    hasJoined = true;
+    const answer = await fetch(`${base}/startupz`);
+    expect([answer.status, await answer.json()]).toEqual([200, { status: 'started' }]);
+    expect(answer.headers.get('dgrid-process-namespace')).toBe(readlinkSync('/proc/self/ns/pid'));
   });
 
   it('is ready only when it would take a task, and says why not', async () => {
@@ -41,7 +49,6 @@ describe('health over HTTP', () => {
   it('says so when the address is taken', async () => {
     const base = await serve();
     const port = Number(new URL(base).port);
-    const source: HealthSource = { reasons: () => [], details: () => ({}) };
-    await expect(startHttpServer({ host: '127.0.0.1', port, hook: null, source })).rejects.toThrow(/EADDRINUSE/);
+    await expect(startHttpServer({ ...appOptions(), port })).rejects.toThrow(/EADDRINUSE/);
   });
 });

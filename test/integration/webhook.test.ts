@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { isWorthALook } from '../../src/agent/push-filter.ts';
 import { refName } from '../../src/git/oid.ts';
-import { hookSecret } from '../../src/observe/http/hook-secret.ts';
+import { keptSecret } from '../../src/observe/http/kept-secret.ts';
 import type { HookCounts, PushHook } from '../../src/observe/http/push-hook.ts';
-import { startHttpServer } from '../../src/observe/http/server.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { servePages } from '../support/pages-server.ts';
 import { type RecordedEvents, recordEvents } from '../support/recorded-events.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { until } from '../support/until.ts';
@@ -43,16 +43,18 @@ async function serve(secret: PushHook['secret'] | null = async () => SECRET): Pr
     clock,
     emit: events.emit,
   };
-  const source = { reasons: () => [], details: () => ({}) };
-  const server = await startHttpServer({ host: '127.0.0.1', port: 0, source, hook });
-  onTestFinished(() => server.close());
-  const base = `http://127.0.0.1:${server.port}`;
+  // In front of the pages stands a token; the webhook has a proof of its own.
+  const token = 'the token of the pages';
+  const { base, port } = await servePages({ hook, access: { token: async () => token } });
+  const authorization = `Bearer ${token}`;
   return {
-    port: server.port,
+    port,
     looks: () => looks,
     events,
     clock,
-    counts: async () => ((await (await fetch(`${base}/health`)).json()) as { webhook: HookCounts }).webhook,
+    counts: async () =>
+      ((await (await fetch(`${base}/health`, { headers: { authorization } })).json()) as { webhook: HookCounts })
+        .webhook,
     call: async (body, headers = {}) => {
       const response = await fetch(`${base}/hooks/push`, {
         method: 'POST',
@@ -177,16 +179,18 @@ describe('the webhook', () => {
 
   it('is not there without a secret, and only for calls of its kind', async () => {
     const without = await serve(null);
-    expect((await without.call(push(), hub(push()))).code).toBe(404);
+    expect((await without.call(push(), hub(push()))).code).toBe(401);
     const { port } = await serve();
-    expect((await fetch(`http://127.0.0.1:${port}/hooks/push`)).status).toBe(404);
-    expect((await fetch(`http://127.0.0.1:${port}/hooks/pull`, { method: 'POST' })).status).toBe(404);
+    const headers = { authorization: 'Bearer the token of the pages' };
+    expect((await fetch(`http://127.0.0.1:${port}/hooks/push`, { headers })).status).toBe(404);
+    expect((await fetch(`http://127.0.0.1:${port}/hooks/pull`, { method: 'POST', headers })).status).toBe(404);
+    expect((await fetch(`http://127.0.0.1:${port}/hooks/pull`, { method: 'POST' })).status).toBe(401);
   });
 
   it('takes its secret from a file, which may be replaced, and believes nobody while it is unusable', async () => {
     const file = join(await temporaryDirectory(), 'secret');
     const clock = new ManualClock();
-    const { call, events } = await serve(hookSecret({ secret: null, file, minLength: 8, clock }));
+    const { call, events } = await serve(keptSecret({ secret: null, file, minLength: 8, clock }));
     const body = push();
     expect((await call(body, hub(body))).code).toBe(401);
     expect(events.named('hook.refused')).toMatchObject([{ reason: 'no-secret' }]);
@@ -199,6 +203,6 @@ describe('the webhook', () => {
     await writeFile(file, '\n');
     clock.advance(1_000);
     expect((await call(body, hub(body, ''))).code).toBe(401);
-    expect(hookSecret({ secret: null, file: null, minLength: 8, clock })).toBeNull();
+    expect(keptSecret({ secret: null, file: null, minLength: 8, clock })).toBeNull();
   });
 });

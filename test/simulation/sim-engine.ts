@@ -25,11 +25,13 @@ import type { CallOff, Timeline } from './timeline.ts';
 
 const KILLED = 137;
 const CALL_DEADLINE_MS = 5_000;
+const LINE_EVERY_MS = 1_000;
 
 interface SimContainer {
   key: RunKey;
   attempt: number;
   timeoutMs: number;
+  startedAtMs: number;
   /** null while it runs. */
   end: { verdict: RunVerdict; atMs: number } | null;
   callOff: CallOff;
@@ -59,6 +61,7 @@ export class SimEngine {
       key: job.key,
       attempt: job.attempt,
       timeoutMs: job.timeoutMs,
+      startedAtMs: this.timeline.nowMs,
       end: null,
       callOff: () => undefined,
       waiting: new Set(),
@@ -190,6 +193,14 @@ export class SimExecutor implements Executor {
     return {
       key: container.key,
       ended,
+      written: (maxBytes) => {
+        const all = writtenBy(container, engine.timeline.nowMs);
+        const bytes = all.subarray(0, maxBytes);
+        return {
+          stdout: { bytes, isWhole: bytes.length === all.length },
+          stderr: { bytes: new Uint8Array(), isWhole: true },
+        };
+      },
       stop: (reason) => {
         if (stopReason) return;
         stopReason = reason;
@@ -206,11 +217,18 @@ export class SimExecutor implements Executor {
   }
 }
 
+/** A line each second. */
+function writtenBy(container: SimContainer, nowMs: number): Buffer {
+  const lastMs = Math.min(nowMs, container.end?.atMs ?? nowMs);
+  const lines = Math.floor((lastMs - container.startedAtMs) / LINE_EVERY_MS);
+  return Buffer.from(Array.from({ length: lines }, (_, at) => `line ${at + 1}\n`).join(''));
+}
+
 /** A container that was stopped under an earlier life looks to the next one as if it had been killed by somebody. */
 function endOf(container: SimContainer, stopReason: StopReason | null): RunEnd {
   const end = container.end ?? { verdict: { kind: 'vanished', message: 'gone' } as const, atMs: 0 };
   const ours = end.verdict.kind !== 'stopped' || end.verdict.reason === 'timeout' || end.verdict.reason === stopReason;
-  const bytes = Buffer.from(`ran ${container.key.taskId}\n`);
+  const bytes = Buffer.concat([writtenBy(container, end.atMs), Buffer.from(`ran ${container.key.taskId}\n`)]);
   return {
     verdict: ours ? end.verdict : { kind: 'vanished', message: 'killed by an earlier life' },
     stdout: { bytes, totalBytes: bytes.length, truncated: false },

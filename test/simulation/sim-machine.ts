@@ -19,6 +19,8 @@ import type { Timeline } from './timeline.ts';
 const RETRY_DELAYS_MS = [0, 1_000, 2_000];
 const PULL_INTERVAL_MS = 4_000;
 const HEARTBEAT_INTERVAL_MS = 5_000;
+/** Reached by those that run for long. */
+const MAX_FOLLOW_BYTES = 128;
 export const NODE_TTL_MS = 25_000;
 /** As a worker with these intervals has it: after a longer pause between readings it counts anew. */
 export const MAX_READING_GAP_MS = 2 * HEARTBEAT_INTERVAL_MS + 15_000;
@@ -78,6 +80,8 @@ export class SimMachine {
       nodeTtlMs: NODE_TTL_MS,
       shutdownGraceMs: 10_000,
       recordDelayMs: 3_000,
+      followIntervalMs: 2_000,
+      maxFollowBytes: MAX_FOLLOW_BYTES,
       recordBatchSize: 3,
       healthCheckEvery: 10,
       refNamespace: 'refs/dgrid',

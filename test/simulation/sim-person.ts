@@ -17,6 +17,8 @@ import { MAIN, type SimRemote } from './sim-remote.ts';
 import { type SimNetwork, SimRepository } from './sim-repository.ts';
 import type { Timeline } from './timeline.ts';
 
+/** By their names, so that nothing else is drawn for a seed than before. */
+const FOLLOWED = /[258]$/;
 const EMAIL = 'somebody@example.org';
 
 export class SimPerson {
@@ -137,7 +139,8 @@ export class SimPerson {
     const timeout = random.chance(0.1) ? 5 : 60;
     const invalid = random.chance(0.05) ? { surprise: true } : {};
     const script = `${runMs} ${exitCode}`;
-    return JSON.stringify({ task_id: id, script, retries, timeout_seconds: timeout, ...invalid });
+    const followed = FOLLOWED.test(id) ? { follow: true } : {};
+    return JSON.stringify({ task_id: id, script, retries, timeout_seconds: timeout, ...followed, ...invalid });
   }
 
   /** By hand, from whatever the branch holds at this moment. */

@@ -22,7 +22,7 @@ export interface ProgramEnd {
 }
 
 export function startClient(args: readonly string[], options: ProgramOptions): ChildProcess {
-  const child = spawn(process.execPath, ['-e', PROGRAM, 'dgrid', ...args], {
+  const child = spawn(process.execPath, ['-e', PROGRAM, '--', 'dgrid', ...args], {
     cwd: options.home,
     env: hermeticEnv(options.home, { RETRY_BASE_SECONDS: '0.01', ...options.env }),
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -258,6 +258,19 @@ const stray: CrashScenario = {
   },
 };
 
+/** A task that is followed while it runs. */
+const followed: CrashScenario = {
+  tasks: { loud: { script: 'for i in 1 2 3 4 5 6; do echo line $i; sleep 0.5; done', follow: true } },
+  expected: { loud: { status: 'success', stdout: [1, 2, 3, 4, 5, 6].map((line) => `line ${line}\n`).join('') } },
+  env: { FOLLOW_INTERVAL: '0.2' },
+};
+
+/** Another node has died with a task whose output it had published. */
+const outputLeft: CrashScenario = {
+  ...followed,
+  prepare: (site) => earlierLife(site, 'z', { at: { step: 'swap.output', moment: 'after' }, nth: 1 }),
+};
+
 /** Declared dead although it lives. */
 const fenced: CrashScenario = {
   tasks: LONG,
@@ -317,6 +330,7 @@ export const CRASH_CASES: Readonly<Record<DurableStep, readonly [CrashCase, ...C
   'quota.save': [{ scenario: whole }, { scenario: damagedQuota }],
   // Made when the worker begins, when the task is started, when its result is accepted.
   'signed-start.save': [{ scenario: signed }, { scenario: signed, nth: 2 }, { scenario: signed, nth: 3 }],
+  'swap.output': [{ scenario: followed }, { scenario: followed, nth: 2 }, { scenario: outputLeft }],
   'container.create': [{ scenario: whole }, { scenario: waitedInVain }],
   'container.hand-over': [{ scenario: handedOver }],
   'container.start': [{ scenario: whole }, { scenario: whole, nth: 2 }, { scenario: waitedInVain }],
@@ -339,6 +353,7 @@ export const CRASH_CASES: Readonly<Record<DurableStep, readonly [CrashCase, ...C
   'swap.put-back': [{ scenario: retried }, { scenario: stopped }],
   'swap.settle': [{ scenario: invalid }],
   'swap.record': [{ scenario: whole }],
+  'swap.output-delete': [{ scenario: followed }, { scenario: outputLeft }],
   'swap.delete': [{ scenario: whole }],
   'swap.goodbye': [{ scenario: whole }, { scenario: stopped }],
 };

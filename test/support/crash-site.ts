@@ -153,9 +153,9 @@ export class CrashSite {
     return (await judge(this.#history, workers, { settled: true })).violations;
   }
 
-  /** What should be gone: refs of tasks, containers, results that wait on a machine. */
+  /** What should be gone: refs of tasks and of their output, containers, results that wait on a machine. */
   async leftovers(): Promise<string[]> {
-    const found = await this.repo.refs('refs/dgrid/tasks/');
+    const found = [...(await this.repo.refs('refs/dgrid/tasks/')), ...(await this.repo.refs('refs/dgrid-output/'))];
     const containers = await this.#parts.engine.countLeftovers(gridIdOf(this.url));
     if (containers > 0) found.push(`${containers} containers`);
     for (const node of this.#nodes) {

@@ -20,30 +20,36 @@ interface Source {
   components: string;
 }
 
-/** Path of a tar archive with the root file system. It trusts the certificate authorities that this machine trusts. */
-export async function debianBase(): Promise<string> {
+/**
+ * Path of a tar archive with the root file system. It trusts the certificate authorities that this machine trusts.
+ * @param packages what it has beyond the minimum
+ */
+export async function debianBase(packages: readonly string[] = []): Promise<string> {
   await installMissing({ debootstrap: 'debootstrap' });
   const source = await ownSource();
   const certificates = existsSync(CERTIFICATES) ? await readFile(CERTIFICATES) : Buffer.alloc(0);
   const key = createHash('sha256')
-    .update(JSON.stringify([RECIPE, process.arch, source]))
+    .update(JSON.stringify([RECIPE, process.arch, source, ...packages]))
     .update(certificates)
     .digest('hex');
   const cache = await ownCacheDirectory();
   const archive = join(cache, `${source.suite}-${key.slice(0, 32)}.tar`);
-  if (!existsSync(archive)) await makeArchive(archive, source, certificates.length > 0);
+  if (!existsSync(archive)) await makeArchive(archive, source, packages, certificates.length > 0);
   return archive;
 }
 
-async function makeArchive(archive: string, source: Source, withCertificates: boolean): Promise<void> {
+async function makeArchive(
+  archive: string,
+  source: Source,
+  packages: readonly string[],
+  withCertificates: boolean,
+): Promise<void> {
   const work = await mkdtemp(join(dirname(archive), 'work-'));
   try {
     const root = join(work, 'root');
-    await runProgram(
-      'debootstrap',
-      ['--variant=minbase', `--components=${source.components}`, source.suite, root, source.mirror],
-      { boundMs: BOOTSTRAP_BOUND_MS },
-    );
+    const options = ['--variant=minbase', `--components=${source.components}`];
+    if (packages.length > 0) options.push(`--include=${packages.join(',')}`);
+    await runProgram('debootstrap', [...options, source.suite, root, source.mirror], { boundMs: BOOTSTRAP_BOUND_MS });
     if (withCertificates) {
       // Where update-ca-certificates finds it as soon as that gets installed.
       const target = join(root, 'usr/local/share/ca-certificates/machine.crt');
@@ -86,7 +92,7 @@ async function ownSource(): Promise<Source> {
 }
 
 /** Below the directory for temporary files anyone may have put something: only what is ours alone is trusted. */
-async function ownCacheDirectory(): Promise<string> {
+export async function ownCacheDirectory(): Promise<string> {
   const path = join(tmpdir(), `dgrid-test-cache-${process.getuid?.() ?? 0}`);
   await mkdir(path, { recursive: true, mode: 0o700 });
   const found = await lstat(path);

@@ -4,8 +4,8 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdtemp, open, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
 import { createConnection } from 'node:net';
 import { basename, join } from 'node:path';
@@ -20,6 +20,7 @@ const STOP_LIMIT_MS = 30_000;
 const PROBE_EVERY_MS = 50;
 /** In order of preference; the second works wherever the first does not (in a container, say), but slowly. */
 const STORAGE_DRIVERS = ['overlay2', 'vfs'] as const;
+const CGROUPS = '/sys/fs/cgroup';
 const CONTAINERD_CONFIG = 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n';
 
 export class PrivateEngine extends EngineApi {
@@ -28,29 +29,41 @@ export class PrivateEngine extends EngineApi {
   /** Where images and containers lie. */
   readonly dataRoot: string;
   #daemon: ChildProcess | null = null;
+  /** What its processes are started by, as `ip netns exec NAME`. */
+  readonly #command: readonly string[];
   /** Started apart, as a system's service is: a daemon that is killed does not take it along. */
   #containerd: ChildProcess | null = null;
 
   // Made by `start` only.
-  private constructor(directory: string, storageDriver: string, dataRoot: string) {
+  private constructor(directory: string, storageDriver: string, dataRoot: string, command: readonly string[]) {
     super(join(directory, 's'));
     this.directory = directory;
     this.dataRoot = dataRoot;
     this.#storageDriver = storageDriver;
+    this.#command = command;
   }
 
   /**
    * @param options.liveRestore containers outlive the daemon
    * @param options.dataRoot a directory on a file system that the test wants to fill
+   * @param options.command a command that runs the daemon on another host, as `ip netns exec NAME`; it must replace itself
    */
-  static async start(options: { liveRestore?: boolean; dataRoot?: string } = {}): Promise<PrivateEngine> {
+  static async start(
+    options: { liveRestore?: boolean; dataRoot?: string; command?: readonly string[] } = {},
+  ): Promise<PrivateEngine> {
     await ensureDockerd();
     const failures: unknown[] = [];
     for (const driver of STORAGE_DRIVERS) {
       // Short, because a socket's path has to fit into 108 bytes, and containerd nests its own below.
       const directory = await mkdtemp('/tmp/dge-');
-      const engine = new PrivateEngine(directory, driver, options.dataRoot ?? join(directory, 'd'));
-      await writeFile(engine.#path('c.json'), JSON.stringify({ 'live-restore': options.liveRestore === true }));
+      const dataRoot = options.dataRoot ?? join(directory, 'd');
+      const engine = new PrivateEngine(directory, driver, dataRoot, options.command ?? []);
+      const config = {
+        'live-restore': options.liveRestore === true,
+        'exec-opts': ['native.cgroupdriver=cgroupfs'],
+        'cgroup-parent': `/${engine.#cgroup}`,
+      };
+      await writeFile(engine.#path('c.json'), JSON.stringify(config));
       await writeFile(engine.#path('c.toml'), CONTAINERD_CONFIG);
       try {
         await engine.#launch();
@@ -71,6 +84,7 @@ export class PrivateEngine extends EngineApi {
     await end(this.#containerd, 'SIGTERM');
     for (const pid of await this.#processes()) signalQuietly(pid, 'SIGKILL');
     await this.#unmountAll();
+    for (const path of this.#cgroups()) await rmdir(path).catch(() => {});
     await rm(this.directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 
@@ -123,6 +137,27 @@ export class PrivateEngine extends EngineApi {
     return [...(await Promise.all(shims)), ...(await this.#mounts('tmpfs'))];
   }
 
+  /** Control groups of containers, which are below one of its own: other engines of the machine have others. */
+  async cgroupsOfContainers(): Promise<string[]> {
+    const found = await Promise.all(
+      this.#cgroups().map(async (path) => {
+        const entries = await readdir(path, { withFileTypes: true });
+        return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(path, name));
+      }),
+    );
+    return found.flat();
+  }
+
+  get #cgroup(): string {
+    return basename(this.directory);
+  }
+
+  /** In each hierarchy of version 1, or in the one of version 2. */
+  #cgroups(): string[] {
+    const tops = [CGROUPS, ...readdirSync(CGROUPS).map((name) => join(CGROUPS, name))];
+    return tops.map((top) => join(top, this.#cgroup)).filter((path) => existsSync(path));
+  }
+
   #path(name: string): string {
     return join(this.directory, name);
   }
@@ -163,7 +198,8 @@ export class PrivateEngine extends EngineApi {
   async #spawn(command: string, argv: string[]): Promise<ChildProcess> {
     const log = await open(this.#path('log'), 'a');
     // A group of its own: an interrupt at the terminal is for the tests, which stop it themselves.
-    const child = spawn(command, argv, { detached: true, stdio: ['ignore', log.fd, log.fd] });
+    const [program, ...first] = [...this.#command, command];
+    const child = spawn(program ?? command, [...first, ...argv], { detached: true, stdio: ['ignore', log.fd, log.fd] });
     // Asked for before anything else is awaited, or the event would be missed.
     const spawned = once(child, 'spawn');
     await Promise.all([spawned, log.close()]);

@@ -1,5 +1,5 @@
 /** Clients of the grid in memory. */
-import { GridClient } from '../../src/client/grid-client.ts';
+import { GridClient, type GridClientParts } from '../../src/client/grid-client.ts';
 import { GitError, RETRYABLE } from '../../src/git/errors.ts';
 import type { Retry } from '../../src/ledger/publisher.ts';
 import { type Clock, systemClock, systemRandomHex } from '../../src/runtime.ts';
@@ -20,7 +20,7 @@ const quickRetry: Retry = async (_operation, attempt) => {
 
 export function memoryClient(
   remote: MemoryRemote,
-  options: { clock?: Clock; signal?: AbortSignal } = {},
+  options: { clock?: Clock; signal?: AbortSignal; recentMessages?: GridClientParts['recentMessages'] } = {},
 ): { client: GridClient; repository: MemoryRepository } {
   const repository = new MemoryRepository(remote);
   const client = new GridClient({
@@ -33,6 +33,7 @@ export function memoryClient(
     randomHex: systemRandomHex,
     emit: recordEvents().emit,
     signal: options.signal ?? new AbortController().signal,
+    ...(options.recentMessages ? { recentMessages: options.recentMessages } : {}),
   });
   return { client, repository };
 }

@@ -1,4 +1,4 @@
-/** Bytes to a Unix socket, as no HTTP library would send them, and what comes back until the other side is done. */
+/** Bytes to a socket, as no HTTP library would send them, and what comes back until the other side is done. */
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,13 +11,14 @@ export interface RawAnswer {
   text: string;
 }
 
-/** @param patienceMs for an answer that does not end */
+/** @param target the path of a Unix socket, or a port of this machine. @param patienceMs for an answer that does not end */
 export async function sendRaw(
-  socketPath: string,
+  target: string | { port: number },
   bytes: string | Buffer,
   patienceMs = PATIENCE_MS,
 ): Promise<RawAnswer> {
-  const socket = createConnection({ path: socketPath, allowHalfOpen: true });
+  const where = typeof target === 'string' ? { path: target } : { host: '127.0.0.1', ...target };
+  const socket = createConnection({ ...where, allowHalfOpen: true });
   await once(socket, 'connect');
   // A refusal may come while there is still something to send.
   socket.on('error', () => {});

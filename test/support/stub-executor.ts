@@ -1,6 +1,7 @@
 /**
  * The second executor: runs no containers, but keeps every promise of the port. Its "containers" survive the worker that
- * started them, as real ones do. A task's script says what happens: `exit N`, `sleep MS`, `hang`, `oom`, `unstartable`.
+ * started them, as real ones do. A task's script says what happens: `exit N`, `sleep MS`, `hang`, `oom`, `unstartable`,
+ * `lines COUNT MS` (one line each so many milliseconds, with its number and the time), `write BYTES MS` (then it sleeps).
  */
 import {
   type CleanReport,
@@ -27,7 +28,11 @@ interface StubContainer {
   startedAtMs: number;
   ended: Promise<RunEnd>;
   state: 'running' | 'ended';
+  /** What it has written so far. */
+  stdout: { text: string };
   stop: (reason: StopReason) => void;
+  /** Its task ends well now. */
+  finish: () => void;
 }
 
 /** What an engine does with a call. `reject`: it is not to be asked for such a thing. `hang`: no answer until `release`, then the answer of one that works. */
@@ -80,21 +85,34 @@ export class StubEngine {
     const startedAtMs = this.clock.wallMs();
     const stopped = Promise.withResolvers<RunVerdict>();
     const cancelSleep = new AbortController();
+    const stdout = { text: '' };
     const container: StubContainer = {
       key: job.key,
       attempt: job.attempt,
       startedAtMs,
       state: 'running',
+      stdout,
       stop: (reason) => {
         stopped.resolve({ kind: 'stopped', reason, exitCode: 143 });
         cancelSleep.abort();
       },
-      ended: Promise.race([this.#behave(job, cancelSleep.signal), stopped.promise]).then((verdict) => {
+      finish: () => {
+        stopped.resolve({ kind: 'exited', exitCode: 0, outOfMemory: false });
+        cancelSleep.abort();
+      },
+      ended: Promise.race([
+        this.#behave(job, cancelSleep.signal, (text) => {
+          stdout.text += text;
+        }),
+        stopped.promise,
+      ]).then((verdict) => {
         container.state = 'ended';
         const empty = { bytes: new Uint8Array(), totalBytes: 0, truncated: false };
+        stdout.text ||= `ran ${job.key.taskId}\n`;
+        const bytes = Buffer.from(stdout.text);
         return {
           verdict,
-          stdout: { ...empty, bytes: Buffer.from(`ran ${job.key.taskId}\n`), totalBytes: 5 + job.key.taskId.length },
+          stdout: { ...empty, bytes, totalBytes: bytes.length },
           stderr: empty,
           startedAtMs,
           finishedAtMs: this.clock.wallMs(),
@@ -108,9 +126,9 @@ export class StubEngine {
     return container;
   }
 
-  async #behave(job: Job, signal: AbortSignal): Promise<RunVerdict> {
+  async #behave(job: Job, signal: AbortSignal, write: (text: string) => void): Promise<RunVerdict> {
     const script = job.program.kind === 'script' ? job.program.script : job.program.argv.join(' ');
-    const [word, figure = '0'] = script.split(' ');
+    const [word, figure = '0', pauseMs = '0'] = script.split(' ');
     switch (word) {
       case 'exit':
         return { kind: 'exited', exitCode: Number(figure), outOfMemory: false };
@@ -120,6 +138,16 @@ export class StubEngine {
         return { kind: 'unstartable', exitCode: 127, message: 'no such program' };
       case 'vanish':
         return { kind: 'vanished', message: 'the container is gone' };
+      case 'lines':
+        for (let line = 1; line <= Number(figure) && !signal.aborted; line += 1) {
+          write(`line ${line} ${this.clock.wallMs()}\n`);
+          await this.clock.sleep(Number(pauseMs), signal);
+        }
+        return { kind: 'exited', exitCode: 0, outOfMemory: false };
+      case 'write':
+        write('0123456789abcde\n'.repeat(Math.ceil(Number(figure) / 16)).slice(0, Number(figure)));
+        await this.clock.sleep(Number(pauseMs), signal);
+        return { kind: 'exited', exitCode: 0, outOfMemory: false };
       case 'hang':
         await this.clock.sleep(job.timeoutMs, signal);
         return { kind: 'stopped', reason: 'timeout', exitCode: 137 };
@@ -205,6 +233,14 @@ export class StubExecutor implements Executor {
     return {
       key: container.key,
       ended: container.ended,
+      written: (maxBytes) => {
+        const all = Buffer.from(container.stdout.text);
+        const bytes = all.subarray(0, maxBytes);
+        return {
+          stdout: { bytes, isWhole: bytes.length === all.length },
+          stderr: { bytes: new Uint8Array(), isWhole: true },
+        };
+      },
       stop: (reason) => {
         if (this.#engine.faults.stop() === 'work') container.stop(reason);
       },

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { WorkerProcess, type WorkerProcessOptions } from './worker-process.ts';
 
 const PROGRAM = join(import.meta.dirname, 'stub-worker.ts');
+/** As bin/dgrid-worker starts it: what it takes of memory is measured here. */
+const NODE_FLAGS = ['--max-semi-space-size=1', '--expose-gc'];
 
 export interface StubWorkerOptions extends Omit<WorkerProcessOptions, 'dockerHost' | 'program'> {
   /** A command that runs the worker, as `ip netns exec NAME`. */
@@ -16,7 +18,7 @@ export const StubWorkerProcess = {
       ...options,
       env,
       dockerHost: 'unix:///nowhere',
-      program: [...(options.command ?? []), process.execPath, PROGRAM],
+      program: [...(options.command ?? []), process.execPath, ...NODE_FLAGS, PROGRAM],
     });
   },
 };

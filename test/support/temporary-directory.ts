@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest';
 
 export async function temporaryDirectory(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'dgrid-test-'));
-  onTestFinished(() => rm(path, { recursive: true, force: true }));
+  // Something may still be written there, which nobody waits for.
+  onTestFinished(() => rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }));
   return path;
 }

@@ -25,6 +25,7 @@ export async function runWarm(executor: DockerExecutor, job: Job): Promise<Outco
   await until('a container to wait', () => statsOf(executor).waiting > 0, BOUND_MS);
   const { hits } = statsOf(executor);
   const run = await executor.start(job);
-  if (statsOf(executor).hits !== hits + 1) throw new Error('the job was given a container of its own');
+  if (statsOf(executor).hits !== hits + 1 || run.isWarm !== true)
+    throw new Error('the job was given a container of its own');
   return await finish(run);
 }

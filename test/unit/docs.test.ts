@@ -51,6 +51,8 @@ const FOREIGN_VARIABLES = [
   'ALLOWED_HOST_LIST',
   'DGRID_ABUSE_SAVE',
   'DGRID_FAULT_SCALE',
+  'DGRID_PACKAGE',
+  'DGRID_SAVE_SAMPLES',
   'GIT_AUTHOR_EMAIL',
   'GIT_AUTHOR_NAME',
   'GIT_COMMITTER_EMAIL',
@@ -108,11 +110,14 @@ function taskVariables(): string[] {
   return spec.Env.map((entry) => entry.slice(0, entry.indexOf('=')));
 }
 
-/** Arguments of the worker's image. */
+/** Arguments of the worker's image, and variables of the stack. */
 function imageVariables(): string[] {
-  const path = join(ROOT, 'docker/Dockerfile');
-  if (!existsSync(path)) return [];
-  return [...readFileSync(path, 'utf8').matchAll(/^ARG (\w+)/gm)].map(([, name = '']) => name);
+  const named = (file: string, pattern: RegExp): string[] => {
+    const path = join(ROOT, 'docker', file);
+    if (!existsSync(path)) return [];
+    return [...readFileSync(path, 'utf8').matchAll(pattern)].map(([, name = '']) => name);
+  };
+  return [...named('Dockerfile', /^ARG (\w+)/gm), ...named('stack.yaml', /\$\{(\w+)/g)];
 }
 
 interface CommandLine {
@@ -125,7 +130,11 @@ interface CommandLine {
 /** `dgrid submit --wait`, wherever on a line it stands. What follows a pipe or a comment sign belongs to others. */
 function commandLines(code: string): CommandLine[] {
   return code.split('\n').flatMap((line) => {
-    const match = /(?:^|[\s/(])(dgrid(?:-worker)?) +([a-z]+(?:-[a-z]+)*)(?![\w./-])([^|;#&]*)/.exec(line);
+    // After these it is a user of that name.
+    const match =
+      /(?<!-u |--gid |--delete )(?:^|(?<=[\s/(]))(dgrid(?:-worker)?) +([a-z]+(?:-[a-z]+)*)(?![\w./-])([^|;#&]*)/.exec(
+        line,
+      );
     if (!match) return [];
     const [text, program = '', command = '', rest = ''] = match;
     const flags = rest.replace(/'[^']*'|"[^"]*"/g, '').match(/(?<=\s)--[a-z][a-z-]*/g) ?? [];
@@ -139,7 +148,7 @@ function wrongIn({ program, command, flags }: CommandLine): string | null {
   if (!found || found.length === 0) return null;
   const meant = found.find((candidate) => candidate.name() === command);
   if (!meant) return command === 'help' ? null : `${program} has no command ${command}`;
-  const known = ['--help', ...meant.options.map(({ long }) => long)];
+  const known = ['--help', ...[meant, ...meant.commands].flatMap(({ options }) => options.map(({ long }) => long))];
   const wrong = flags.find((flag) => !known.includes(flag));
   return wrong === undefined ? null : `${program} ${command} has no flag ${wrong}`;
 }

@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { taskId } from '../../src/task/id.ts';
-import { parseTaskFile, taskJsonSchema } from '../../src/task/spec.ts';
+import { parseTaskFile } from '../../src/task/spec.ts';
+import { taskJsonSchema } from '../../src/task/task-schema.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const DIRECTORY = join(ROOT, 'examples/tasks');

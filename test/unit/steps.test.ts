@@ -49,6 +49,9 @@ const CALL_SITES: Readonly<Record<DurableStep, readonly [string, ...string[]]>> 
   'swap.settle': ['ledger/settler.ts'],
   'swap.record': ['ledger/recorder.ts'],
   'swap.delete': ['ledger/recorder.ts'],
+  'swap.output': ['agent/output-tap.ts'],
+  // By who wrote it, and by whoever finds it left.
+  'swap.output-delete': ['agent/output-tap.ts', 'ledger/output-sweep.ts'],
   'container.create': ['executor/docker/containers.ts'],
   'container.hand-over': ['executor/docker/hand-overs.ts'],
   'container.start': ['executor/docker/containers.ts'],
@@ -127,20 +130,48 @@ const WITHOUT_A_STEP: Readonly<Record<string, { calls: Calls; why: string }>> = 
     calls: { chmod: 1, unlink: 1 },
     why: 'a socket, which is made anew with every start',
   },
-  'doctor/machine.ts': { calls: { mkdir: 1, rm: 1, writeStateFile: 1 }, why: 'a probe that nobody reads' },
+  'doctor/state.ts': { calls: { mkdir: 1, rm: 1, writeStateFile: 1 }, why: 'a probe that nobody reads' },
+  'doctor/until-aborted.ts': { calls: { swapRefs: 1 }, why: 'passes on what the doctor sends' },
+  'doctor/signing.ts': {
+    calls: { mkdtemp: 1, rm: 1, writeFile: 3 },
+    why: 'a key and a signature, to see whether they can be made',
+  },
+  'doctor/bundle.ts': {
+    calls: { open: 1, rm: 1 },
+    why: 'a person asks for a bundle, and does so again when it was cut short',
+  },
+  'doctor/bundle-parts.ts': { calls: { open: 1 }, why: 'reads' },
+  'client/probe-cleanup.ts': {
+    calls: { swapRefs: 1 },
+    why: 'records of probes that stay, which is the harmless mistake',
+  },
+  'cli/client/bench-grid.ts': { calls: { open: 1 }, why: 'a report for a person, who asks for another one' },
   'doctor/probe-refs.ts': { calls: { swapRefs: 2 }, why: 'refs of its own, which the next doctor removes' },
   'doctor/swaps.ts': { calls: { swapRefs: 2 }, why: 'a branch that cannot come into being' },
+  'git/changed-files.ts': { calls: { 'git config': 1 }, why: 'reads' },
   'git/clone-frame.ts': { calls: { open: 1 }, why: 'reads' },
+  'git/branch-log.ts': {
+    calls: { mkdtemp: 1, rm: 1, 'git init': 1, 'git fetch': 1 },
+    why: 'a repository that is read once and removed',
+  },
   'git/bare-repository.ts': {
     calls: { mkdir: 1, 'git init': 1, 'git config': 1 },
     why: 'a person makes a repository, and does so again when it was cut short',
   },
   'client/cache-slot.ts': { calls: { mkdir: 1, mkdtemp: 1, rm: 1 }, why: 'a cache' },
+  'client/known-ids.ts': { calls: { mkdir: 1, rename: 1, rm: 1, writeFile: 1 }, why: 'a cache' },
   'client/key-store.ts': {
     calls: { rename: 1, writeFile: 1 },
     why: 'a person changes a file of keys, and does so again when it was cut short',
   },
-  'signing/ssh-keygen.ts': { calls: { mkdtemp: 1, rm: 1, writeFile: 1 }, why: 'a signature while it is checked' },
+  'client/static-site.ts': {
+    calls: { mkdir: 2, rename: 1, rm: 1, writeFile: 1 },
+    why: 'a picture of the grid, whole at every moment; the next run writes it anew and removes what is left over',
+  },
+  'signing/ssh-keygen.ts': {
+    calls: { mkdir: 1, mkdtemp: 1, rm: 1, writeFile: 1 },
+    why: 'the directory of a new key, made again; and a signature while it is checked',
+  },
   'cli/client/read-sources.ts': { calls: { open: 1 }, why: 'reads' },
   'cli/client/demo.ts': { calls: { mkdtemp: 1, rm: 1 }, why: 'a demonstration in a temporary directory' },
   'cli/client/demo-worker.ts': { calls: { open: 1 }, why: 'the log of a demonstration' },
@@ -156,6 +187,8 @@ const GIT_COMMANDS =
 const OTHER_DOORS: Readonly<Record<string, readonly string[]>> = {
   'node:child_process': [
     'cli/client/demo-worker.ts',
+    // Asks systemd.
+    'doctor/systemd.ts',
     'executor/docker/busybox-image.ts',
     // Asks a program of the operator's, and keeps nothing.
     'executor/docker/credential-helper.ts',

@@ -37,7 +37,7 @@ export function addCancelCommand(program: Command, cli: Cli): void {
   });
 }
 
-function explain(outcome: Exclude<CancelOutcome, { kind: 'cancelled' | 'unknown' }>): string {
+export function explain(outcome: Exclude<CancelOutcome, { kind: 'cancelled' | 'unknown' }>): string {
   switch (outcome.kind) {
     case 'already-finished':
       return `has its result already (${outcome.status}): "dgrid show" tells more`;

@@ -7,7 +7,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Environment } from '../../config/machine.ts';
 import { OPTION_NAMES, type OptionName } from '../../config/options.ts';
 import type { Settings } from '../../config/settings.ts';
@@ -16,6 +15,7 @@ import { type EngineInfo, ExecutorError } from '../../executor/executor.ts';
 import type { Clock } from '../../runtime.ts';
 import { openExecutor } from '../../worker.ts';
 import { Failure } from '../failure.ts';
+import { workerProgram } from '../own-programs.ts';
 
 /** Of the settings in the demo's environment; the rest is the demo's own. */
 const KEPT: readonly OptionName[] = [
@@ -79,10 +79,11 @@ export class DemoWorker {
   /** @throws the file system's error when its log cannot be opened. */
   static async start(dir: string, env: Environment): Promise<DemoWorker> {
     const logPath = join(dir, 'worker.log');
-    const program = fileURLToPath(new URL('../../../bin/dgrid-worker', import.meta.url));
+    const { path, argv0 } = workerProgram();
     const log: FileHandle = await open(logPath, 'a');
     try {
-      const child = spawn(program, ['start', '--until-idle'], {
+      const child = spawn(path, ['start', '--until-idle'], {
+        argv0,
         cwd: dir,
         env: { ...env },
         detached: true,

@@ -1,5 +1,5 @@
 /** Results of several tasks as a table, or as a document. */
-import type { FoundResult } from '../../client/results.ts';
+import type { FoundResult } from '../../ledger/results.ts';
 import type { TaskId } from '../../task/id.ts';
 import { duration } from '../figures.ts';
 import type { Output, Style } from '../output.ts';

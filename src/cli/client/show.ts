@@ -1,16 +1,17 @@
 /** `dgrid show`: all that is known of one task. */
 import type { Command } from 'commander';
 import type { GridClient } from '../../client/grid-client.ts';
-import { type FoundResult, readResults } from '../../client/results.ts';
-import { standingOf, type TaskStanding } from '../../client/task-standing.ts';
 import { type ResultVerdict, verifyResult } from '../../client/verify-result.ts';
 import type { ClientSettings } from '../../config/settings.ts';
 import type { Oid } from '../../git/oid.ts';
 import type { GridView } from '../../ledger/grid-view.ts';
+import { type FoundResult, readResults } from '../../ledger/results.ts';
+import { standingOf, type TaskStanding } from '../../ledger/task-standing.ts';
 import { SigningError } from '../../signing/ssh-keygen.ts';
 import type { TaskId } from '../../task/id.ts';
 import type { ResultRecord } from '../../task/result.ts';
-import { LONGEST_TIMEOUT_SECONDS, type ParsedTask, parseTaskFile } from '../../task/spec.ts';
+import { type ParsedTask, parseTaskFile } from '../../task/spec.ts';
+import { LONGEST_TIMEOUT_SECONDS } from '../../task/task-schema.ts';
 import { printable } from '../display-width.ts';
 import { EXIT } from '../exit-code.ts';
 import { Failure } from '../failure.ts';
@@ -82,7 +83,7 @@ async function verify(
 }
 
 /** The task file of a task without a result; null when it is not there or not readable. */
-async function readTask(
+export async function readTask(
   client: GridClient,
   view: GridView,
   id: TaskId,
@@ -139,6 +140,25 @@ export function printTask(
   result: FoundResult | null,
   task: ParsedTask | null,
 ): void {
+  const facts = taskFacts(id, view, standing, result, task);
+  const width = Math.max(...facts.map(([name]) => name.length));
+  for (const [name, value] of facts) {
+    if (value !== null) output.line(`${output.style('bold', name.padEnd(width))}  ${colour(output, name, value)}`);
+  }
+  if (result?.ok) {
+    printStream(output, 'stdout', result.record.stdout, result.record.stdout_bytes);
+    printStream(output, 'stderr', result.record.stderr, result.record.stderr_bytes);
+  }
+}
+
+/** What is known of a task, in the order of its life; null for what is not. */
+export function taskFacts(
+  id: TaskId,
+  view: GridView,
+  standing: TaskStanding,
+  result: FoundResult | null,
+  task: ParsedTask | null,
+): [string, string | null][] {
   const facts: [string, string | null][] = [['task', id], ...standingFacts(standing)];
   const file = view.queue.files.get(id);
   if (file) facts.push(['file', file.path]);
@@ -148,14 +168,7 @@ export function printTask(
   } else if (task) facts.push(['problems', task.problems.join('; ')]);
   if (result && !result.ok) facts.push(['problem', result.problem]);
   if (result?.ok) facts.push(...recordFacts(result.record));
-  const width = Math.max(...facts.map(([name]) => name.length));
-  for (const [name, value] of facts) {
-    if (value !== null) output.line(`${output.style('bold', name.padEnd(width))}  ${colour(output, name, value)}`);
-  }
-  if (result?.ok) {
-    printStream(output, 'stdout', result.record.stdout, result.record.stdout_bytes);
-    printStream(output, 'stderr', result.record.stderr, result.record.stderr_bytes);
-  }
+  return facts;
 }
 
 function colour(output: Output, name: string, value: string): string {

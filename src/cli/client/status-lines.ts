@@ -6,7 +6,7 @@ import {
   type NodeSummary,
   type Refusal,
 } from '../../client/grid-summary.ts';
-import type { Sightings } from '../../client/sightings.ts';
+import type { Sightings } from '../../ledger/sightings.ts';
 import { printable } from '../display-width.ts';
 import { counted, duration } from '../figures.ts';
 import type { Output, Style } from '../output.ts';

@@ -2,17 +2,16 @@
 import type { Command } from 'commander';
 import type { GridClient } from '../../client/grid-client.ts';
 import { doneOf, GridSummaries, type GridSummary } from '../../client/grid-summary.ts';
-import { Sightings } from '../../client/sightings.ts';
 import { GitError, RETRYABLE } from '../../git/errors.ts';
+import { Sightings } from '../../ledger/sightings.ts';
 import { Failure } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { type Cli, defineCommand, outputOf } from '../program.ts';
+import { lookInterval } from './look-interval.ts';
 import { statusLines } from './status-lines.ts';
 import { withClient } from './with-client.ts';
 
 const DEFAULT_INTERVAL_SECONDS = 2;
-const MIN_INTERVAL_SECONDS = 0.2;
-const MAX_INTERVAL_SECONDS = 3_600;
 
 export function addStatusCommand(program: Command, cli: Cli): void {
   const command = defineCommand(program, cli, {
@@ -30,7 +29,7 @@ export function addStatusCommand(program: Command, cli: Cli): void {
   command.action(async () => {
     const output = outputOf(command, cli);
     const watch = command.opts()['watch'] === true;
-    const intervalMs = intervalOf(command.opts()['interval']);
+    const intervalMs = lookInterval(command.opts()['interval'], DEFAULT_INTERVAL_SECONDS);
     if (watch && output.json) throw new Failure('usage', '--json answers with one document, so not with --watch');
     await withClient(command, cli, output, async (client, settings) => {
       const summaries = new GridSummaries(client, settings);
@@ -77,12 +76,4 @@ async function keepWatching(
 function whatMatters(summary: GridSummary): string {
   const nodes = summary.nodes.map(({ last_beat_by_its_clock: _beat, info: _info, ...rest }) => rest);
   return JSON.stringify({ ...summary, nodes });
-}
-
-function intervalOf(given: unknown): number {
-  if (typeof given !== 'string') return DEFAULT_INTERVAL_SECONDS * 1000;
-  const seconds = /^\d+(?:\.\d+)?$/.test(given) ? Number(given) : Number.NaN;
-  if (seconds >= MIN_INTERVAL_SECONDS && seconds <= MAX_INTERVAL_SECONDS) return seconds * 1000;
-  const message = `must be a number of seconds from ${MIN_INTERVAL_SECONDS} to ${MAX_INTERVAL_SECONDS}`;
-  throw new Failure('usage', 'this is no time', { problems: [{ name: '--interval', message }] });
 }

@@ -11,6 +11,7 @@ import { Failure } from '../failure.ts';
 import { counted } from '../figures.ts';
 import type { Output } from '../output.ts';
 import { type Cli, clientSettings, defineCommand, outputOf } from '../program.ts';
+import { followTask } from './follow-task.ts';
 import { readSources } from './read-sources.ts';
 import type { ResultRow } from './result-table.ts';
 import { waitFor } from './wait-for.ts';
@@ -30,6 +31,7 @@ interface Flags {
   timeout?: string;
   priority?: string;
   wait?: boolean;
+  follow?: boolean;
   sign?: string;
   expires?: string;
   notBefore?: string;
@@ -47,6 +49,7 @@ export function addSubmitCommand(program: Command, cli: Cli): void {
       "dgrid submit --script 'echo hello' --wait",
       'dgrid submit build.json test.json --priority high',
       'generate-tasks | dgrid submit -',
+      "dgrid submit --script 'make test' --follow",
       'dgrid submit build.json --sign ~/.ssh/dgrid_tasks',
     ],
     settings: 'client',
@@ -60,7 +63,8 @@ export function addSubmitCommand(program: Command, cli: Cli): void {
     .option('--sign <key>', 'sign with this SSH private key, or with the agent that holds the key of this .pub file')
     .option('--expires <days>', `a signature may start its task for so many days; default ${DEFAULT_EXPIRY_DAYS}`)
     .option('--not-before <instant>', 'a signature is good from this instant on, such as 2030-01-31T12:00:00Z')
-    .option('--wait', 'wait for the results; exit with 3 when a task failed');
+    .option('--wait', 'wait for the results; exit with 3 when a task failed')
+    .option('--follow', 'have what the one task writes published while it runs, and print it as it comes; like --wait');
   command.action(async (files: string[]) => {
     const output = outputOf(command, cli);
     const flags: Flags = command.opts();
@@ -76,8 +80,12 @@ export function addSubmitCommand(program: Command, cli: Cli): void {
       const queued = accepted(outcome);
       tell(output, queued);
       let results: ResultRow[] | null = null;
-      if (flags.wait) {
-        const ids = tasks.map(({ taskId }) => taskId);
+      const ids = tasks.map(({ taskId }) => taskId);
+      const [followed] = flags.follow ? ids : [];
+      if (followed !== undefined) {
+        const how = { stream: 'both', intervalMs: null, unknownAfterLooks: UNKNOWN_AFTER_LOOKS } as const;
+        if ((await followTask(client, cli, output, followed, how)) === null) return;
+      } else if (flags.wait) {
         results = await waitFor(client, cli, output, ids, { timeoutMs: null, unknownAfterLooks: UNKNOWN_AFTER_LOOKS });
         if (!results) return;
       }
@@ -140,12 +148,16 @@ async function collect(
     ...(flags.image === undefined ? {} : { image: flags.image }),
     ...(flags.timeout === undefined ? {} : { timeout_seconds: numberOrText(flags.timeout) }),
     ...(flags.priority === undefined ? {} : { priority: flags.priority }),
+    ...(flags.follow ? { follow: true } : {}),
   };
   const read =
     flags.script === undefined
       ? await readSources(files, process.stdin)
       : { sources: [{ name: '--script', bytes: Buffer.from('{}') }], problems: [] };
   const input = readTasks(read.sources, overrides, { maxTaskBytes });
+  if (input.ok && flags.follow && input.tasks.length > 1) {
+    throw new Failure('usage', `nothing was queued: --follow follows one task, and there are ${input.tasks.length}`);
+  }
   if (input.ok && read.problems.length === 0) return input.tasks;
   const problems = bounded([...read.problems, ...(input.ok ? [] : input.problems)]);
   throw new Failure('usage', 'nothing was queued', { problems });

@@ -1,8 +1,8 @@
 /** Task ids as arguments. */
 import type { GridClient } from '../../client/grid-client.ts';
-import { standingOf } from '../../client/task-standing.ts';
 import { nearest } from '../../config/suggestion.ts';
 import type { GridView } from '../../ledger/grid-view.ts';
+import { standingOf } from '../../ledger/task-standing.ts';
 import { isTaskId, type TaskId } from '../../task/id.ts';
 import { Failure } from '../failure.ts';
 

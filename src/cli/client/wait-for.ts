@@ -1,7 +1,7 @@
 /** Waiting for tasks on the command line: progress, results, exit code. */
 import type { GridClient } from '../../client/grid-client.ts';
-import { readResults } from '../../client/results.ts';
 import { waitForTasks } from '../../client/wait.ts';
+import { readResults } from '../../ledger/results.ts';
 import type { TaskId } from '../../task/id.ts';
 import { EXIT } from '../exit-code.ts';
 import { Failure } from '../failure.ts';
@@ -10,6 +10,7 @@ import type { Output } from '../output.ts';
 import type { Cli } from '../program.ts';
 import { printResults, type ResultRow, resultRow } from './result-table.ts';
 import { unknownTasks } from './task-ids.ts';
+import { WaitProgress } from './wait-progress.ts';
 
 const SHOWN_OPEN = 5;
 
@@ -24,11 +25,12 @@ export async function waitFor(
   ids: readonly TaskId[],
   options: { timeoutMs: number | null; unknownAfterLooks: number },
 ): Promise<ResultRow[] | null> {
-  const bar = ids.length > 1 ? output.progress(ids.length) : null;
+  const bar = output.progress(ids.length);
+  const progress = new WaitProgress(ids);
   const outcome = await waitForTasks(client, ids, {
     ...options,
-    onLook: (done) => bar?.update(done, 'tasks done'),
-  }).finally(() => bar?.finish());
+    onLook: (done, view) => bar.update(done, progress.label(view, cli.clock.monotonicMs())),
+  }).finally(() => bar.finish());
   switch (outcome.kind) {
     case 'aborted':
       return null;

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { GridClient } from '../../client/grid-client.ts';
+import { keepKnownIds } from '../../client/known-ids.ts';
 import { type OpenedClient, openClient } from '../../client/open-client.ts';
 import type { ClientSettings } from '../../config/settings.ts';
 import { GitError } from '../../git/errors.ts';
@@ -12,12 +13,19 @@ import { gitFailure } from '../git-failure.ts';
 import type { Output } from '../output.ts';
 import { type Cli, clientSettings } from '../program.ts';
 
-/** Opens a client by the command's settings, and gives its clone back whatever happens. */
+const UNIQUE_BYTES = 6;
+
+/**
+ * Opens a client by the command's settings, and gives its clone back whatever happens.
+ * @param own where remarks go, for a command that has the terminal to itself; and what ends its calls in the place of the
+ *   interruption.
+ */
 export async function withClient<T>(
   command: Command,
   cli: Cli,
   output: Output,
   action: (client: GridClient, settings: ClientSettings) => Promise<T>,
+  own: { emit?: Emit; signal?: AbortSignal } = {},
 ): Promise<T> {
   const settings = clientSettings(command, cli);
   let opened: OpenedClient | null = null;
@@ -28,9 +36,9 @@ export async function withClient<T>(
       clock: cli.clock,
       random: systemRandomFraction,
       randomHex: systemRandomHex,
-      emit: tellRetries(output),
+      emit: own.emit ?? tellRetries(output),
       operatorEnv: cli.env,
-      signal: cli.interruption.signal(),
+      signal: own.signal ?? cli.interruption.signal(),
     });
     return await action(opened.client, settings);
   } catch (error) {
@@ -44,6 +52,12 @@ export async function withClient<T>(
     }
     throw gitFailure(error) ?? error;
   } finally {
+    const home = cacheHome(cli);
+    if (opened && home !== null) {
+      const { queuedSince, reader } = opened.client;
+      const seen = { view: reader.view, queuedSince };
+      await keepKnownIds(home, settings.git.repoUrl, seen, systemRandomHex(UNIQUE_BYTES));
+    }
     await opened?.close();
   }
 }
@@ -59,9 +73,15 @@ export function cacheHome({ env, machine }: Pick<Cli, 'env' | 'machine'>): strin
 /** Of all that the parts tell on the way, a person at a terminal needs to know why nothing seems to happen. */
 export function tellRetries(output: Output): Emit {
   return (name, fields = {}) => {
-    if (name !== 'git.retry') return;
-    const { operation, kind, delay_ms: delayMs, err } = fields;
-    const why = err instanceof Error ? err.message : String(kind);
-    output.note(`git ${String(operation)}: ${why}; trying again in ${Math.round(Number(delayMs) / 100) / 10} s`);
+    const text = retryText(name, fields);
+    if (text !== null) output.note(text);
   };
+}
+
+/** null for what nobody at a terminal needs to know. */
+export function retryText(...[name, fields = {}]: Parameters<Emit>): string | null {
+  if (name !== 'git.retry') return null;
+  const { operation, kind, delay_ms: delayMs, err } = fields;
+  const why = err instanceof Error ? err.message : String(kind);
+  return `git ${String(operation)}: ${why}; trying again in ${Math.round(Number(delayMs) / 100) / 10} s`;
 }

@@ -1,3 +1,4 @@
+import { addCompletionCommand } from '../completion/command.ts';
 import type { AddCommand } from '../program.ts';
 import { addConfigCommand } from './config.ts';
 import { addDoctorCommand } from './doctor.ts';
@@ -10,4 +11,5 @@ export const WORKER_COMMANDS: readonly AddCommand[] = [
   addDoctorCommand,
   addConfigCommand,
   addEngineFilterCommand,
+  addCompletionCommand,
 ];

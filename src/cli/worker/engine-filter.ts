@@ -32,7 +32,13 @@ export function addEngineFilterCommand(program: Command, cli: Cli): void {
     const log = await openLog(settings, {
       clock: cli.clock,
       secrets: knownSecrets(
-        { git: { token: null, tokenFile: null }, webhookSecret: null, webhookSecretFile: null },
+        {
+          git: { token: null, tokenFile: null },
+          webhookSecret: null,
+          webhookSecretFile: null,
+          httpToken: null,
+          httpTokenFile: null,
+        },
         cli.env,
       ),
       console: {

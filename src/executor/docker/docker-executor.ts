@@ -29,12 +29,13 @@ import { canTravel } from './bootstrap.ts';
 import { BUILT_IMAGE } from './busybox-image.ts';
 import { type CleanContext, clean } from './clean.ts';
 import { type ContainerSpec, containerSpec, type SpecContext, taskEnv } from './container-spec.ts';
-import { Containers } from './containers.ts';
+import { Containers, type ListedContainer } from './containers.ts';
 import { Engine } from './engine.ts';
-import { EngineFacts } from './engine-facts.ts';
+import { type EngineDetails, EngineFacts } from './engine-facts.ts';
 import { findRuns } from './found-runs.ts';
 import { HandOvers } from './hand-overs.ts';
-import { type EnsuredImage, Images, type PresentImage } from './images.ts';
+import { type EnsuredImage, type ImageProspect, Images, type PresentImage } from './images.ts';
+import { LABEL } from './labels.ts';
 import { isNetworkAllowed } from './network-list.ts';
 import { Networks } from './networks.ts';
 import { OwnedImages } from './owned-images.ts';
@@ -124,6 +125,27 @@ export class DockerExecutor implements Executor {
     // Without it nothing can be run here, and to wait for it is better than to take tasks from others.
     if ((await this.#networks.modeOf(network)) === null) throw missingDefaultNetwork(network);
     return info;
+  }
+
+  /** More than the port has, for whoever looks for what is wrong. @throws ExecutorError */
+  async describe(signal: AbortSignal): Promise<EngineDetails> {
+    return await this.#facts.details(signal);
+  }
+
+  /** Whether there is exactly one network of this name. @throws ExecutorError */
+  async hasNetwork(name: string): Promise<boolean> {
+    return (await this.#networks.modeOf(name)) !== null;
+  }
+
+  /** What `ensureImage` would find; brings nothing. @throws ExecutorError, or the signal's reason when that aborts. */
+  async lookUpImage(image: string, signal: AbortSignal): Promise<ImageProspect> {
+    return await this.#images.lookUp(image, signal);
+  }
+
+  /** All containers of this node: those of tasks, and those that wait for one. @throws ExecutorError */
+  async ownContainers(): Promise<ListedContainer[]> {
+    const { gridId, nodeId } = this.#options;
+    return await this.#containers.list([`${LABEL.grid}=${gridId}`, `${LABEL.node}=${nodeId}`]);
   }
 
   async ensureImage(image: string, signal?: AbortSignal): Promise<EnsuredImage> {

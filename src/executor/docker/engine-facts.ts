@@ -12,6 +12,10 @@ interface InfoAnswer extends LimitFacts {
   DockerRootDir?: string;
   SystemTime?: string;
   LiveRestoreEnabled?: boolean;
+  Driver?: string;
+  LoggingDriver?: string;
+  KernelVersion?: string;
+  OperatingSystem?: string;
 }
 
 /** All that is ever read of the engine's long answer. */
@@ -29,6 +33,10 @@ export const INFO_FIELDS = [
   'DockerRootDir',
   'SystemTime',
   'LiveRestoreEnabled',
+  'Driver',
+  'LoggingDriver',
+  'KernelVersion',
+  'OperatingSystem',
 ] as const satisfies readonly (keyof InfoAnswer)[];
 
 interface VersionAnswer {
@@ -37,6 +45,22 @@ interface VersionAnswer {
   Arch?: string;
   Platform?: { Name?: string };
   Components?: { Name?: string }[];
+}
+
+/** What only a person wants to know who looks for what is wrong. null: the engine does not say. */
+export interface EngineDetails {
+  storageDriver: string | null;
+  cgroupDriver: string | null;
+  /** Of containers for which nobody names one; those of tasks have their own. */
+  loggingDriver: string | null;
+  /** Such as `name=seccomp,profile=builtin`. */
+  securityOptions: readonly string[];
+  rootless: boolean;
+  liveRestore: boolean | null;
+  kernel: string | null;
+  operatingSystem: string | null;
+  /** The time by its own clock, milliseconds since 1970. */
+  nowMs: number | null;
 }
 
 interface EventLine {
@@ -74,6 +98,23 @@ export class EngineFacts {
       cpus: info.NCPU ?? 0,
       memoryBytes: info.MemTotal ?? 0,
       missingLimits: missingLimits(info),
+    };
+  }
+
+  /** @throws ExecutorError */
+  async details(signal?: AbortSignal): Promise<EngineDetails> {
+    const info = await this.#info(signal);
+    const securityOptions = (info.SecurityOptions ?? []).filter((option) => typeof option === 'string');
+    return {
+      storageDriver: info.Driver || null,
+      cgroupDriver: info.CgroupDriver || null,
+      loggingDriver: info.LoggingDriver || null,
+      securityOptions,
+      rootless: info.Rootless === true || securityOptions.some((option) => /(^|,)name=rootless(,|$)/.test(option)),
+      liveRestore: info.LiveRestoreEnabled ?? null,
+      kernel: info.KernelVersion || null,
+      operatingSystem: info.OperatingSystem || null,
+      nowMs: readTime(info.SystemTime),
     };
   }
 

@@ -17,15 +17,24 @@ export interface EngineQuirks {
   writablePlaces: readonly string[];
   /** A container and what it writes are kept by a monitor of its own, whatever becomes of the engine meanwhile. */
   monitorsContainers: boolean;
+  /** Says what a registry has under a name without pulling it. */
+  asksRegistries: boolean;
 }
 
-export const DOCKER_QUIRKS: EngineQuirks = { tmpfs: 'owned', writablePlaces: [], monitorsContainers: false };
+export const DOCKER_QUIRKS: EngineQuirks = {
+  tmpfs: 'owned',
+  writablePlaces: [],
+  monitorsContainers: false,
+  asksRegistries: true,
+};
 
 /** Podman 4.3: `uid=` and `gid=` are "unknown mount options"; `--read-only-tmpfs` is on, and cannot be switched off. */
 const PODMAN_QUIRKS: EngineQuirks = {
   tmpfs: 'open',
   writablePlaces: ['/run', '/tmp', '/var/tmp'],
   monitorsContainers: true,
+  // It has no such call.
+  asksRegistries: false,
 };
 
 /** @param components names of what the engine says it is made of */

@@ -25,6 +25,8 @@ export interface IdentifiedRun {
 
 const CONTAINER_ID = /^[0-9a-f]{12,64}$/;
 const SUFFIX = '.json';
+/** Of the note. Fields may be added under the same number. */
+const NOTE_VERSION = 1;
 
 export class HandOvers {
   readonly #directory: string;
@@ -37,7 +39,7 @@ export class HandOvers {
 
   /** @throws the file system's error: then the container must not be given its task. */
   async note(containerId: string, { labels, waitedMs }: HandOver): Promise<void> {
-    const text = `${JSON.stringify({ labels: writeLabels(labels), waited_ms: waitedMs })}\n`;
+    const text = `${JSON.stringify({ version: NOTE_VERSION, labels: writeLabels(labels), waited_ms: waitedMs })}\n`;
     const fields = { container: containerId, task: labels.key.taskId };
     await durably(this.#parts, 'container.hand-over', fields, async () => {
       const path = this.#path(containerId);
@@ -81,6 +83,8 @@ export class HandOvers {
     if (!CONTAINER_ID.test(containerId)) return null;
     try {
       const read = JSON.parse(await readFile(this.#path(containerId), 'utf8')) as Record<string, unknown>;
+      // The first ones had no number.
+      if ((read['version'] ?? NOTE_VERSION) !== NOTE_VERSION) return null;
       const labels = readLabels(read['labels'] as Record<string, string>);
       const waitedMs = read['waited_ms'];
       if (labels === null || typeof waitedMs !== 'number' || !(waitedMs >= 0)) return null;

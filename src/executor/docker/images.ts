@@ -21,6 +21,7 @@ import { formatImageName, fullImageName, parseImageName } from './image-name.ts'
 import type { OwnedImages } from './owned-images.ts';
 import { type PullParts, pullImage, unavailable } from './pull.ts';
 import { followPull } from './pull-progress.ts';
+import type { RegistryCredentials } from './registry-credentials.ts';
 import { SharedWork } from './shared-work.ts';
 
 export interface PresentImage {
@@ -32,6 +33,18 @@ export interface PresentImage {
 }
 
 export type EnsuredImage = { name: string; id: string; digest: string; pullMs: number };
+
+/** What would become of a need for an image. */
+export type ImageProspect =
+  | { kind: 'present'; digest: string }
+  | { kind: 'pullable'; digest: string | null }
+  /** Only a pull would tell. */
+  | { kind: 'untold'; isThere: boolean }
+  /** A small one would be made here in its place. */
+  | { kind: 'buildable'; why: string }
+  /** It is there, must be pulled each time, and cannot be. */
+  | { kind: 'stale'; why: string }
+  | { kind: 'unavailable'; why: string };
 
 const IMAGE_ID = /^sha256:[0-9a-f]{64}$/;
 const MAX_REMEMBERED_USES = 1_000;
@@ -54,6 +67,7 @@ export class Images {
   readonly #facts: EngineFacts;
   readonly #owned: OwnedImages;
   readonly #settings: ImageSettings;
+  readonly #credentials: RegistryCredentials;
   readonly #clock: Clock;
   readonly #emit: Emit;
   readonly #findBusybox: (architecture: string) => Promise<Busybox | null>;
@@ -79,6 +93,7 @@ export class Images {
     this.#facts = facts;
     this.#owned = owned;
     this.#settings = settings;
+    this.#credentials = pullParts.credentials;
     this.#clock = engine.clock;
     this.#emit = pullParts.emit;
     this.#findBusybox = busyboxFinder;
@@ -141,6 +156,42 @@ export class Images {
   async present(image: string): Promise<PresentImage | null> {
     const full = fullImageName(image);
     return (full === null ? null : this.#fresh(full)) ?? (await this.inspect(image));
+  }
+
+  /** Whether `ensure` would find it, without bringing it. @throws ExecutorError, or the signal's reason when that aborts. */
+  async lookUp(image: string, signal: AbortSignal): Promise<ImageProspect> {
+    const full = fullImageName(image);
+    if (full === null || !this.isAllowed(image)) {
+      throw new ExecutorError('rejected', `image ${JSON.stringify(image)} is not on the operator's list`);
+    }
+    const found = await this.inspect(full, signal);
+    const { imagePullPolicy: policy } = this.#settings;
+    if (found !== null && policy !== 'always') return { kind: 'present', digest: found.digest };
+    if (policy !== 'never' && !(await this.#facts.quirks()).asksRegistries)
+      return { kind: 'untold', isThere: found !== null };
+    const offered = policy === 'never' ? 'pulling is off' : await this.#askRegistry(full, signal);
+    if (typeof offered !== 'string') return { kind: 'pullable', ...offered };
+    const busybox = this.#mayBuild(full) ? await this.#findBusybox(await this.#facts.architecture()) : null;
+    if (busybox !== null) return { kind: 'buildable', why: offered };
+    return { kind: found === null ? 'unavailable' : 'stale', why: offered };
+  }
+
+  /** By way of the engine, which fetches the description alone. @returns what the registry has, or why that is not known. */
+  async #askRegistry(full: string, signal: AbortSignal): Promise<{ digest: string | null } | string> {
+    const registryAuth = await this.#credentials.headerFor(full.split('/', 1)[0] ?? '', signal);
+    try {
+      const answer = await this.#engine.json<{ Descriptor?: { digest?: string } } | null>({
+        method: 'GET',
+        path: `/distribution/${full}/json`,
+        ...(registryAuth === null ? {} : { registryAuth }),
+        signal,
+      });
+      return { digest: answer?.Descriptor?.digest ?? null };
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof ExecutorError) return error.message;
+      throw error;
+    }
   }
 
   /** What `ensure` gave this id for; null when it is not there any more. @throws ExecutorError */

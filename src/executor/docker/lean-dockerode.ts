@@ -10,15 +10,15 @@ import type Docker from 'dockerode';
 
 const load = createRequire(import.meta.url);
 
-/** By the package that asks for them, as it asks for them. */
-const UNUSED = {
+/** By the package that asks for them, as it asks for them. A single-file executable leaves them out when it is made. */
+export const UNUSED_PARTS = {
   dockerode: ['./session', './buildkit'],
   'docker-modem': ['./ssh'],
 } as const;
 
 /** dockerode's class. Loaded at the first call. */
 export function loadDockerode(): typeof Docker {
-  for (const [name, parts] of Object.entries(UNUSED)) {
+  for (const [name, parts] of Object.entries(UNUSED_PARTS)) {
     const within = createRequire(load.resolve(name));
     for (const part of parts) replace(within, part);
   }

@@ -6,6 +6,7 @@
  * Invariant: `snapshot().bytes.length <= maxBytes`.
  */
 import type { CapturedOutput } from '../../task/result.ts';
+import type { WrittenStream } from '../executor.ts';
 
 /** Room for the mark, digits included. */
 const MARK_RESERVE_BYTES = 64;
@@ -46,6 +47,12 @@ export class OutputCapture {
       return;
     }
     this.#appendTail(chunk);
+  }
+
+  /** Never more than what stays when the stream turns out longer than maxBytes. */
+  beginning(maxBytes: number): WrittenStream {
+    const bytes = Uint8Array.from(this.#head.subarray(0, Math.min(this.#headBytes, this.#headLimitBytes, maxBytes)));
+    return { bytes, isWhole: bytes.length === this.#totalBytes };
   }
 
   snapshot(): CapturedOutput {

@@ -14,6 +14,8 @@ export interface OwnedImage {
   usedMs: number;
 }
 
+/** Of the file. Fields may be added under the same number. */
+const FILE_VERSION = 1;
 const MAX_ENTRIES = 1_000;
 /** A use is written down when the one written last is older than this. */
 const USE_GRAIN_MS = 3_600_000;
@@ -84,7 +86,7 @@ export class OwnedImages {
       await mkdir(dirname(this.#file), { recursive: true });
       const draft = `${this.#file}.new`;
       const images = (await this.list()).map(({ name, id, usedMs }) => ({ name, id, used_ms: usedMs }));
-      await writeFile(draft, `${JSON.stringify({ images }, null, 2)}\n`);
+      await writeFile(draft, `${JSON.stringify({ version: FILE_VERSION, images }, null, 2)}\n`);
       await rename(draft, this.#file);
     };
     this.#writing = this.#writing.then(write, write);
@@ -96,7 +98,9 @@ export class OwnedImages {
 function parse(text: string): Map<string, Entry> {
   const entries = new Map<string, Entry>();
   try {
-    const { images } = JSON.parse(text) as { images: unknown };
+    const { images, version = FILE_VERSION } = JSON.parse(text) as { images: unknown; version?: unknown };
+    // The first ones had no number; what a newer one means is not guessed at.
+    if (version !== FILE_VERSION) return entries;
     for (const image of Array.isArray(images) ? (images as unknown[]) : []) {
       const { name, id, used_ms: usedMs } = (image ?? {}) as Record<string, unknown>;
       if (typeof name !== 'string' || typeof id !== 'string') continue;

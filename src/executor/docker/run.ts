@@ -125,6 +125,15 @@ export class DockerRun implements Run {
     this.ended.catch(() => {}); // for the case that nobody asks; whoever does still gets the error
   }
 
+  get isWarm(): boolean {
+    return this.#start.waitedMs !== null;
+  }
+
+  written(maxBytes: number): ReturnType<Run['written']> {
+    const nothing = { bytes: new Uint8Array(0), isWhole: true };
+    return this.#output?.written(maxBytes) ?? { stdout: nothing, stderr: nothing };
+  }
+
   stop(reason: StopReason): void {
     if (this.#stopReason !== null || this.#over.signal.aborted) return;
     this.#stopReason = reason;

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '../../runtime.ts';
 import { type MaskTable, StreamMask } from '../../secrets/stream-mask.ts';
 import type { CapturedOutput } from '../../task/result.ts';
+import type { WrittenStream } from '../executor.ts';
 import { FrameDecoder } from './frame-decoder.ts';
 import { OutputCapture } from './output-capture.ts';
 import { PrefixFilter } from './prefix-filter.ts';
@@ -90,6 +91,11 @@ export class TaskOutput {
   /** The script was handed over: the bootstrap said so, or there is output, which only the script can have written. */
   get scriptStarted(): boolean {
     return this.#fromBootstrap.found || this.#stdout.totalBytes > 0 || this.#stderr.totalBytes > 0;
+  }
+
+  /** While the task runs. What a mask holds back is left out: to flush it would tell the beginning of a secret. */
+  written(maxBytes: number): { stdout: WrittenStream; stderr: WrittenStream } {
+    return { stdout: this.#stdout.beginning(maxBytes), stderr: this.#stderr.beginning(maxBytes) };
   }
 
   stdout(): CapturedOutput {

@@ -10,6 +10,7 @@ import { Agent, type IncomingMessage, request as plainRequest, type RequestOptio
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https';
 import { getCACertificates } from 'node:tls';
 import { gunzipSync } from 'node:zlib';
+import type { Emit } from '../../observe/events.ts';
 import type { Clock } from '../../runtime.ts';
 import { GitError } from '../errors.ts';
 import { Collector } from './collector.ts';
@@ -56,12 +57,14 @@ export class UnreachableByUs extends Error {
 export class Connection {
   readonly #clock: Clock;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #emit: Emit;
   readonly #agents = new Map<string, Agent>();
 
   /** @param env the operator's: proxies and certificate authorities are named there. */
-  constructor(parts: { clock: Clock; env: NodeJS.ProcessEnv }) {
+  constructor(parts: { clock: Clock; env: NodeJS.ProcessEnv; emit: Emit }) {
     this.#clock = parts.clock;
     this.#env = parts.env;
+    this.#emit = parts.emit;
   }
 
   /** Whatever the status is. @throws GitError; UnreachableByUs */
@@ -79,6 +82,7 @@ export class Connection {
     try {
       return await this.#follow(request, over.signal);
     } catch (cause) {
+      if (cause instanceof AnswerTooLongError) collectGarbageSoon();
       if (cause instanceof GitError || cause instanceof UnreachableByUs) throw cause;
       throw this.#failure(request, cause, late);
     } finally {
@@ -143,7 +147,15 @@ export class Connection {
     });
     sent.once('response', (message) => {
       answered = true;
-      readBody(message, request).then(
+      const tell = (receivedBytes: number): void => {
+        this.#emit('git.request', {
+          operation: request.operation,
+          status: message.statusCode ?? 0,
+          sent_bytes: body?.length ?? 0,
+          received_bytes: receivedBytes,
+        });
+      };
+      readBody(message, request, tell).then(
         (content) => resolve({ status: message.statusCode ?? 0, headers: message.headers, body: content }),
         (error: unknown) => {
           message.destroy();
@@ -199,14 +211,39 @@ export class Connection {
   }
 }
 
-async function readBody(message: IncomingMessage, request: HttpRequest): Promise<Buffer> {
+/**
+ * The pieces of an answer lie outside of the heap, where V8 lets 64 MiB and more of them gather before it looks: a
+ * host that answers without an end would take the memory of a small box. So they are collected on the way, and what there was
+ * of such an answer at its end, where the program was started with `--expose-gc`.
+ */
+const COLLECT_EVERY_BYTES = 4 * 1024 * 1024;
+
+function collectGarbageSoon(): void {
+  // By then nothing on the stack holds it any more.
+  setImmediate(() => globalThis.gc?.());
+}
+
+/** @param tell how much came, as it came; not called for an answer that was cut off or is too long. */
+async function readBody(
+  message: IncomingMessage,
+  request: HttpRequest,
+  tell: (receivedBytes: number) => void,
+): Promise<Buffer> {
   const { maxAnswerBytes, operation, url } = request;
   const tooLong = (): GitError => new AnswerTooLongError(operation, url.origin, maxAnswerBytes);
   if (Number(message.headers['content-length'] ?? 0) > maxAnswerBytes) throw tooLong();
   const collector = new Collector(maxAnswerBytes);
-  for await (const chunk of message) if (!collector.add(chunk as Buffer)) throw tooLong();
+  let copied = 0;
+  for await (const chunk of message) {
+    if (!collector.add(chunk as Buffer)) throw tooLong();
+    copied += (chunk as Buffer).length;
+    if (copied < COLLECT_EVERY_BYTES) continue;
+    copied = 0;
+    globalThis.gc?.({ type: 'minor' });
+  }
   if (!message.complete) throw new Error('the answer was cut off');
   const whole = collector.take();
+  tell(whole.length);
   if (message.headers['content-encoding'] !== 'gzip') return whole;
   try {
     return gunzipSync(whole, { maxOutputLength: maxAnswerBytes, chunkSize: GUNZIP_CHUNK_BYTES });

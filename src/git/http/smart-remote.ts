@@ -3,6 +3,7 @@
  * `wire.ts`; what cannot be done this way is told by `UnfitError`, so that the git command can take over.
  */
 import { gzipSync } from 'node:zlib';
+import type { Emit } from '../../observe/events.ts';
 import type { Clock } from '../../runtime.ts';
 import { classify } from '../classify.ts';
 import { GitError } from '../errors.ts';
@@ -58,6 +59,7 @@ export interface SmartRemoteParts {
   /** The operator's environment. */
   env: NodeJS.ProcessEnv;
   deadlineMs: number;
+  emit: Emit;
 }
 
 export class SmartRemote {
@@ -69,7 +71,7 @@ export class SmartRemote {
 
   constructor(parts: SmartRemoteParts) {
     this.#parts = parts;
-    this.#connection = new Connection({ clock: parts.clock, env: parts.env });
+    this.#connection = new Connection({ clock: parts.clock, env: parts.env, emit: parts.emit });
   }
 
   /** @throws GitError; UnfitError */

@@ -74,6 +74,7 @@ describe('dgrid init', () => {
     expect(documentOf(made)).toMatchObject({ repository: path, created: true, branch: 'main' });
     const repo = new TaskRepository(path);
     expect(await repo.files()).toEqual([
+      '.vscode/settings.json',
       'README.md',
       'task.schema.json',
       'tasks/completed/.gitkeep',
@@ -277,6 +278,22 @@ describe('looking at tasks', () => {
       stdout: { text: long, bytes: 20_000, whole: true },
       stderr: { text: 'oh\n' },
     });
+    expect(await dgrid(url, ['logs', 'bad', '--stream', 'stderr'])).toEqual({ code: 0, out: '', err: 'oh\n' });
+    expect(await dgrid(url, ['logs', 'good', '--follow', '--stream', 'stderr'])).toMatchObject({ code: 0, out: '' });
+    for (const [wrong, remedy] of [
+      [['--stream', 'both of them'], '--stream must be stdout, stderr or both'],
+      [['--interval', '5'], 'needs --follow'],
+      [['--follow', '--interval', 'often'], '--interval must be a number of seconds from 0.1 to 3600'],
+    ] as const) {
+      expect(await dgrid(url, ['logs', 'good', ...wrong])).toMatchObject({
+        code: 2,
+        err: expect.stringContaining(remedy),
+      });
+    }
+    const two = await dgrid(url, ['submit', '-', '--follow'], {
+      stdin: '{"task_id":"p","script":":"}\n{"task_id":"q","script":":"}',
+    });
+    expect(two).toMatchObject({ code: 2, err: expect.stringContaining('--follow follows one task, and there are 2') });
     const early = await dgrid(url, ['logs', 'queued']);
     expect([early.code, early.err]).toEqual([1, expect.stringContaining('--follow')]);
   });
@@ -295,7 +312,7 @@ describe('looking at tasks', () => {
       ],
     });
     expect(await waiting).toMatchObject({ code: 3, out: expect.stringContaining('cancelled') });
-    expect(await following).toEqual({ code: 0, out: '', err: '' });
+    expect(await following).toMatchObject({ code: 3, out: '', err: expect.stringContaining('a failed (cancelled)') });
     expect(await repo.refs('refs/dgrid/tasks')).toEqual(['refs/dgrid/tasks/a', 'refs/dgrid/tasks/b']);
     const again = await dgrid(url, ['cancel', 'a']);
     expect([again.code, again.err]).toEqual([1, expect.stringContaining('has its result already (failed)')]);

@@ -51,6 +51,24 @@ describe.each(['worker-main.ts', 'client-main.ts'])('%s', (file) => {
   });
 });
 
+test('the worker ends when it is done, whatever is still open then, and says what that is', async () => {
+  const open = 'require("node:net").createServer().listen(0, "127.0.0.1");';
+  const { code, out, err } = await finish(start(`${open} ${program('worker-main.ts')}`, ['start', '--bogus']));
+  expect([code, out]).toEqual([2, '']);
+  expect(err).toMatch(/^dgrid-worker: done, but held up by what is still open: .*TCPServerWrap/m);
+});
+
+test.each(['dgrid', 'dgrid-worker'])(
+  '%s itself says that a file of settings is not there, and not Node',
+  async (name) => {
+    const file = fileURLToPath(new URL(`../../../bin/${name}`, import.meta.url));
+    const command = name === 'dgrid' ? 'status' : 'config';
+    const process = spawn(file, [command, '--env-file', 'none.env'], { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+    const { code, err } = await finish(process);
+    expect([code, err]).toEqual([2, expect.stringContaining('none.env cannot be read: there is no such file')]);
+  },
+);
+
 describe('dgrid-worker config', () => {
   test('reads .env in the working directory, and exits with 0', async () => {
     writeFileSync(join(cwd, '.env'), 'DGRID_REPO_URL=/srv/tasks.git\nDGRID_PROFILE=edge\n');
@@ -79,6 +97,24 @@ describe('dgrid-worker config', () => {
     process.stdout.destroy();
     const [[code], err] = await Promise.all([once(process, 'close') as Promise<[number | null]>, text(process.stderr)]);
     expect([code, err]).toEqual([0, '']);
+  });
+});
+
+describe('pages that other machines could read', () => {
+  const env = { DGRID_REPO_URL: '/srv/tasks.git', HTTP_HOST: '0.0.0.0', DGRID_STATE_DIR: join(cwd, 'state') };
+
+  test('are not served without a token: the worker does not start', async () => {
+    const { code, err } = await finish(start(program('worker-main.ts'), ['start'], env));
+    expect(code).toBe(2);
+    expect(err).toMatch(/HTTP_HOST.*HTTP_TOKEN_FILE/s);
+  });
+
+  test('with a token it is shown to nobody who looks at the settings', async () => {
+    const HTTP_TOKEN = 'seen-by-nobody-at-all';
+    const { code, out, err } = await finish(start(program('worker-main.ts'), ['config'], { ...env, HTTP_TOKEN }));
+    expect(code).toBe(0);
+    expect(out).toContain('HTTP_TOKEN');
+    expect(out + err).not.toContain(HTTP_TOKEN);
   });
 });
 

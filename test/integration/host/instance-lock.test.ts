@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, it, onTestFinished } from 'vitest';
 import { InstanceLock } from '../../../src/host/instance-lock.ts';
+import type { Emit } from '../../../src/observe/events.ts';
 import { systemClock } from '../../../src/runtime.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
@@ -70,6 +72,37 @@ it('is free at once after kill -9, and names the new holder then', async () => {
   const lock = await acquire(stateDir);
   await lock.release();
   expect(await readdir(stateDir)).toEqual(['worker.lock']);
+});
+
+it('waits for the one before it when it was told to, and says once that it does', async () => {
+  const stateDir = await temporaryDirectory();
+  const holder = await startHolder(stateDir, 'leaving');
+  const told: unknown[] = [];
+  const emit: Emit = (name, fields) => void told.push([name, fields]);
+  const options = { stateDir, nodeId: 'next', clock: systemClock, waitMs: 60_000, emit };
+  const waiting = InstanceLock.acquire(options);
+  const isOver = await Promise.race([waiting.then(() => true), systemClock.sleep(1_200).then(() => false)]);
+  expect(isOver).toBe(false);
+  const { pid } = holder.child;
+  const about = { holder_pid: pid, holder_host: hostname(), holder_node: 'leaving', since: expect.any(String) };
+  expect(told).toEqual([['worker.waiting', { ...about, state_dir: stateDir, wait_ms: 60_000 }]]);
+  await holder.letGo();
+  const lock = await waiting;
+  expect(JSON.parse(await readFile(join(stateDir, 'worker.holder.json'), 'utf8'))).toMatchObject({ nodeId: 'next' });
+  await lock.release();
+});
+
+it('gives up waiting when the time is over, and when it is told to', async () => {
+  const stateDir = await temporaryDirectory();
+  const holder = await startHolder(stateDir, 'staying');
+  const options = { stateDir, nodeId: 'next', clock: systemClock };
+  const held = { kind: 'held', holder: { nodeId: 'staying' } };
+  const begunMs = performance.now();
+  await expect(InstanceLock.acquire({ ...options, waitMs: 700 })).rejects.toMatchObject(held);
+  expect(performance.now() - begunMs).toBeGreaterThanOrEqual(690);
+  const signal = AbortSignal.timeout(300);
+  await expect(InstanceLock.acquire({ ...options, waitMs: 600_000, signal })).rejects.toMatchObject(held);
+  await holder.letGo();
 });
 
 it('stays held by a process that is only stopped', async () => {

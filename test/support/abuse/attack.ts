@@ -41,6 +41,8 @@ export interface Attack {
   fields?: object;
   /** What the record has to say. */
   reason: FailureReason | null;
+  /** Which of two bounds it meets first is chance. */
+  orReason?: FailureReason;
   exitCode?: number | null;
   message?: RegExp;
   /** What else has to hold. */

@@ -48,7 +48,7 @@ export class BoxWatch {
     this.#looks += 1;
     if (this.#looks % ENGINE_EVERY !== 0) return;
     this.peak.engineMib = Math.max(this.peak.engineMib, residentMib(this.#enginePid));
-    this.peak.logMib = Math.max(this.peak.logMib, diskMib(this.#containers));
+    this.peak.logMib = Math.max(this.peak.logMib, diskMib(this.#containers) ?? 0);
   }
 }
 
@@ -61,9 +61,16 @@ function residentMib(pid: number): number {
   }
 }
 
-function diskMib(directory: string): number {
+/** null: a container was removed while its directory was read; the next look says more. */
+function diskMib(directory: string): number | null {
+  let entries: string[];
+  try {
+    entries = readdirSync(directory, { recursive: true, encoding: 'utf8' });
+  } catch {
+    return null;
+  }
   let bytes = 0;
-  for (const entry of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
+  for (const entry of entries) {
     try {
       bytes += statSync(join(directory, entry)).blocks * BLOCK_BYTES;
     } catch {

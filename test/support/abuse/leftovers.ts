@@ -1,5 +1,5 @@
 /** What containers could leave on this machine, by kind, so that before and after can be held against each other. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PrivateEngine } from '../engine.ts';
 
@@ -18,7 +18,7 @@ export async function tracesOf(engine: PrivateEngine): Promise<Traces> {
     'files of containers': namesIn(join(engine.dataRoot, 'containers')),
     // Network namespaces are among them: the engine keeps the names of those that are gone for a minute, but no mount.
     mounts: mountsBelow(engine.directory),
-    cgroups: cgroupsOfContainers(),
+    cgroups: await engine.cgroupsOfContainers(),
     'processes and memory': await engine.remains(),
     'System V memory': readFileSync('/proc/sysvipc/shm', 'utf8').trim().split('\n').slice(1),
     'files of the machine': ['/tmp', '/var/tmp', '/dev/shm', '/run', '/'].flatMap((directory) =>
@@ -47,25 +47,4 @@ function namesIn(directory: string): string[] {
 function mountsBelow(directory: string): string[] {
   const lines = readFileSync('/proc/self/mounts', 'utf8').split('\n');
   return lines.map((line) => line.split(' ')[1] ?? '').filter((path) => path.startsWith(`${directory}/`));
-}
-
-/** In each hierarchy of version 1, or in the one of version 2; with both names that an engine gives them. */
-function cgroupsOfContainers(): string[] {
-  const root = '/sys/fs/cgroup';
-  const tops = [root, ...namesIn(root).map((name) => join(root, name))].filter((path) => isDirectory(path));
-  return tops.flatMap((top) =>
-    ['docker', 'system.slice'].flatMap((group) =>
-      namesIn(join(top, group))
-        .filter((name) => /^(docker-)?[0-9a-f]{64}(\.scope)?$/.test(name))
-        .map((name) => join(top, group, name)),
-    ),
-  );
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
 }

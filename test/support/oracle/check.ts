@@ -16,17 +16,19 @@
  * - `fencing`: a node is declared dead only after it was silent for its time-to-live.
  * - `node`: a node's own states follow each other as they should, and no incarnation comes back.
  * - `start`: a task is started at most once for each claim, and only on a claim that had won.
+ * - `output`: live output is of a claim that stood, and never takes the place of a later claim's.
  * - `unique`: no state object is ever used twice.
  * - `settled`: nothing is left to do.
  */
 import type { RefName } from '../../../src/git/oid.ts';
-import { parseLedgerRef } from '../../../src/ledger/names.ts';
+import { parseLedgerRef, taskOfOutputRef } from '../../../src/ledger/names.ts';
 import { checkBranchChange, isWorkersCommit } from './branch-rules.ts';
 import { type Figures, figuresOf } from './figures.ts';
 import { GridModel } from './grid-model.ts';
 import type { History } from './history.ts';
 import { checkNodeChange } from './node-rules.ts';
 import { ObjectReader, type OracleCommit } from './object-reader.ts';
+import { checkOutputChange } from './output-rules.ts';
 import { checkSettled } from './settled-rule.ts';
 import { checkStarts } from './start-rules.ts';
 import { checkSwaps } from './swap-rules.ts';
@@ -105,6 +107,8 @@ function replay({ history, model, report, ...rest }: Examination): void {
       checkBranchChange(examination, change);
       continue;
     }
+    const outputOf = taskOfOutputRef(history.namespace, ref);
+    if (outputOf !== null) checkOutputChange(examination, change, outputOf);
     const parsed = parseLedgerRef(history.namespace, ref);
     if (!parsed) continue;
     // Late copies of requests can bring the same states once more after the ref was deleted: first the one from nothing,

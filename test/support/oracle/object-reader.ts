@@ -1,6 +1,7 @@
 /** The objects of a history, decoded by the code of the worker itself. */
 import { MODE_TREE, parseCommit, parseTree, type TreeEntry } from '../../../src/git/objects.ts';
 import type { Oid } from '../../../src/git/oid.ts';
+import { decodeOutputState, type OutputState } from '../../../src/ledger/output-codec.ts';
 import { decodeNodeState, decodeTaskState, type NodeState, type TaskState } from '../../../src/ledger/state-codec.ts';
 import type { NodeId, TaskId } from '../../../src/task/id.ts';
 import type { History } from './history.ts';
@@ -59,6 +60,10 @@ export class ObjectReader {
 
   node(oid: Oid, id: NodeId): ReadState<NodeState> {
     return this.#state(oid, (message) => decodeNodeState(message, id));
+  }
+
+  output(oid: Oid, id: TaskId): ReadState<OutputState> {
+    return this.#state(oid, (message) => decodeOutputState(message, id));
   }
 
   /** By name. Empty for a tree that is not there: what misses it then finds nothing in it. */

@@ -6,6 +6,7 @@ import type { RefChange, SwapTry } from './history.ts';
 export function checkSwaps({ history, lateReadings, report, toleranceMs }: Examination): void {
   const moves = new Map<string, RefChange>();
   const deletions = new Map<RefName, RefChange[]>();
+  const firstOf = new Map<RefName, RefChange>();
   const lastOf = new Map<RefName, RefChange>();
   const replacedAtMs = new Map<RefChange, number>();
   const held = new Map<RefName, Set<string>>();
@@ -22,6 +23,7 @@ export function checkSwaps({ history, lateReadings, report, toleranceMs }: Exami
       else if (echoing.delete(ref)) onEcho.add(change);
       before.add(to);
     }
+    firstOf.set(ref, firstOf.get(ref) ?? change);
     const last = lastOf.get(ref);
     if (last) replacedAtMs.set(last, timeMs);
     lastOf.set(ref, change);
@@ -37,7 +39,10 @@ export function checkSwaps({ history, lateReadings, report, toleranceMs }: Exami
       const done = deletions.get(tried.ref) ?? [];
       // Whoever finds the ref gone has what was wanted: it need not be its own doing.
       const before = done.some(({ timeMs }) => timeMs <= tried.settledMs + toleranceMs);
-      if (tried.outcome === 'won' && !before && !lateReadings)
+      // Nor need it ever have been there: it may have been asked for by somebody who got no answer.
+      const since = firstOf.get(tried.ref)?.timeMs ?? Number.POSITIVE_INFINITY;
+      const wasAbsent = since > tried.sentMs - toleranceMs;
+      if (tried.outcome === 'won' && !before && !wasAbsent && !lateReadings)
         report('won', tried.ref, `${name(tried)} did not happen`);
       continue;
     }

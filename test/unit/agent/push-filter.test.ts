@@ -15,6 +15,7 @@ describe('a push is worth a look', () => {
     ['of a tag', { ref: 'refs/tags/v1', after: NEW }, false],
     ['of a heartbeat', { ref: 'refs/dgrid/nodes/pi', after: NEW }, false],
     ['of a heartbeat in a branch', { ref: 'refs/heads/dgrid/nodes/pi', after: NEW }, false],
+    ['of live output in a branch', { ref: 'refs/heads/dgrid-output/one', after: NEW }, false],
     ['of a claim', { ref: 'refs/heads/dgrid/tasks/one', after: NEW }, false],
     ['to nobody knows what', { ref: null, after: null }, true],
     ['to a name that is no ref', { ref: 'main', after: NEW }, true],

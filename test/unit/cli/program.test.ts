@@ -286,7 +286,7 @@ describe('the progress bar', () => {
     bar.finish();
     bar.update(4);
     expect(lines(text())).toEqual([
-      '[██████░░░░░░░░░░░░░░░░░░] 1/4 a label…',
+      '[██░░░░░░] 1/4 a label that is much to…',
       '[██████████████████░░░░░░] 3/4 x [2J',
       '[████████████████████████] 4/4',
       '',

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { cancel } from '../../../src/client/cancel.ts';
-import { readResults } from '../../../src/client/results.ts';
 import { GitError } from '../../../src/git/errors.ts';
 import { refName } from '../../../src/git/oid.ts';
+import { readResults } from '../../../src/ledger/results.ts';
 import { taskId } from '../../../src/task/id.ts';
 import { memoryClient } from '../../support/memory-client.ts';
 import { MAIN, MemoryGrid } from '../../support/memory-grid.ts';
@@ -51,6 +51,27 @@ describe('cancel', () => {
     worker.agent.requestStop();
     await worker.done;
     expect((await cancel(client, [A])).get(A)).toEqual({ kind: 'already-finished', status: 'failed' });
+  });
+
+  it('looks again at a task that moved on before its state was fetched', async () => {
+    const here = await grid();
+    await here.queue({ a: { script: 'hang' } });
+    const worker = await here.startWorker('one', RUNNING);
+    await until('the task runs', () => worker.engine.containers.size === 1);
+    const { client, repository } = memoryClient(here.remote);
+    const read = repository.readObjects.bind(repository);
+    let misses = 0;
+    repository.readObjects = async (oids) => {
+      const found = new Map(await read(oids));
+      const state = here.remote.refs.get(REF_A);
+      if (state !== undefined && misses < 2 && found.delete(state)) misses += 1;
+      return found;
+    };
+    expect((await cancel(client, [A])).get(A)).toEqual({ kind: 'cancelled' });
+    expect(misses).toBe(2);
+    await until('it is recorded', async () => (await here.record('a')) !== null);
+    worker.agent.requestStop();
+    await worker.done;
   });
 
   it('follows a task that is claimed between the look and the swap', async () => {

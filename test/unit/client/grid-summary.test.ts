@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { doneOf, GridSummaries } from '../../../src/client/grid-summary.ts';
-import { standingOf } from '../../../src/client/task-standing.ts';
 import { makeCommit, makeTree } from '../../../src/git/objects.ts';
 import { refName } from '../../../src/git/oid.ts';
+import { standingOf } from '../../../src/ledger/task-standing.ts';
 import { taskId } from '../../../src/task/id.ts';
 import { memoryClient } from '../../support/memory-client.ts';
 import { MemoryGrid } from '../../support/memory-grid.ts';

@@ -18,6 +18,7 @@ describe('the layout', () => {
         'tasks/failed/.gitkeep',
         'README.md',
         'task.schema.json',
+        '.vscode/settings.json',
       ],
       kept: [],
     });
@@ -31,8 +32,23 @@ describe('the layout', () => {
     const grid = new MemoryGrid('/nowhere');
     await grid.commit({ 'readme.rst': 'mine', 'tasks/queue/a.json': '{}', 'task.schema.json': 'mine', 'main.c': '' });
     expect(await layOut(memoryClient(grid.remote).client)).toMatchObject({
-      added: ['tasks/completed/.gitkeep', 'tasks/failed/.gitkeep'],
+      added: ['tasks/completed/.gitkeep', 'tasks/failed/.gitkeep', '.vscode/settings.json'],
       kept: ['tasks/queue', 'readme.rst', 'task.schema.json'],
+    });
+  });
+
+  it('leaves alone what people have set in their editors', async () => {
+    const grid = new MemoryGrid('/nowhere');
+    await grid.commit({ '.vscode/settings.json': '{}' });
+    expect(await layOut(memoryClient(grid.remote).client)).toMatchObject({
+      kept: expect.arrayContaining(['.vscode/settings.json']) as string[],
+    });
+    const odd = new MemoryGrid('/nowhere');
+    await odd.commit({ '.vscode': 'a file' });
+    const outcome = await layOut(memoryClient(odd.remote).client);
+    expect(outcome).toMatchObject({
+      kind: 'done',
+      added: expect.not.arrayContaining(['.vscode/settings.json']) as string[],
     });
   });
 

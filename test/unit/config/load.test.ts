@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 import { settingsInForce } from '../../../src/config/describe.ts';
 import {
+  defaultMaxTaskBytes,
   type LoadInput,
   loadClientSettings,
   loadFilterSettings,
+  loadPolicySettings,
   loadSettings,
   type Problem,
 } from '../../../src/config/load.ts';
@@ -62,6 +64,8 @@ describe('defaults', () => {
       maxPullIntervalMs: 60_000,
       webhookSecret: null,
       webhookSecretFile: null,
+      httpToken: null,
+      httpTokenFile: null,
       heartbeatIntervalMs: 60_000,
       nodeTtlMs: 300_000,
       maxParallelTasks: 1,
@@ -355,6 +359,44 @@ describe('webhook', () => {
   });
 });
 
+describe('the token of the pages', () => {
+  const TOKEN = 'a-token-of-the-tests';
+
+  test('is one, long enough, of characters that a header can carry', () => {
+    writeFileSync(join(cwd, 'http-token'), `${TOKEN}\n`);
+    expect(settings({ HTTP_TOKEN: TOKEN }).httpToken).toBe(TOKEN);
+    expect(settings({ HTTP_TOKEN_FILE: 'http-token' }).httpTokenFile).toBe(join(cwd, 'http-token'));
+    expect(names({ HTTP_TOKEN: TOKEN, HTTP_TOKEN_FILE: 'http-token' })).toEqual(['HTTP_TOKEN']);
+    expect(names({ HTTP_TOKEN: TOKEN.slice(0, 15) })).toEqual(['HTTP_TOKEN']);
+    expect(names({ HTTP_TOKEN: 'with blanks and more' })).toEqual(['HTTP_TOKEN']);
+    expect(names({ HTTP_TOKEN_FILE: 'gone' })).toEqual(['HTTP_TOKEN_FILE']);
+    for (const content of ['', 'short\n', `${TOKEN}\n${TOKEN}\n`, 'with blanks and more', 'x'.repeat(5_000)]) {
+      writeFileSync(join(cwd, 'http-token'), content);
+      const [problem] = problems({ HTTP_TOKEN_FILE: 'http-token' });
+      expect(problem?.name, content.slice(0, 30)).toBe('HTTP_TOKEN_FILE');
+      expect(problem?.message).toMatch(/put (?:one line of at least 16|nothing but the token)/);
+    }
+    expect(problems({ HTTP_TOKEN_FILE: '/dev/zero' })[0]?.message).toMatch(/something else than a file/);
+  });
+
+  test('is asked for wherever other machines can reach the pages', () => {
+    for (const HTTP_HOST of ['0.0.0.0', '::', '192.0.2.1', 'box-1.example.com', '2001:db8::1']) {
+      const [problem] = problems({ HTTP_HOST });
+      expect(problem?.name, HTTP_HOST).toBe('HTTP_HOST');
+      expect(problem?.message).toMatch(/HTTP_TOKEN_FILE.*HTTP_HOST=127\.0\.0\.1.*HTTP_PORT=0/);
+      expect(names({ HTTP_HOST, HTTP_TOKEN: TOKEN })).toEqual([]);
+      expect(names({ HTTP_HOST, HTTP_PORT: '0' })).toEqual([]);
+    }
+    for (const HTTP_HOST of ['127.0.0.1', '127.9.9.9', '::1', '0:0:0:0:0:0:0:1', 'localhost', 'Box.LOCALHOST']) {
+      expect(names({ HTTP_HOST }), HTTP_HOST).toEqual([]);
+    }
+    // Of names that only look like it nothing is believed.
+    for (const HTTP_HOST of ['localhost.example.com', 'mylocalhost', '127.0.0.1.example.com', '127.1']) {
+      expect(names({ HTTP_HOST }), HTTP_HOST).toEqual(['HTTP_HOST']);
+    }
+  });
+});
+
 describe('secrets for tasks', () => {
   test('are looked through at the start, and need a directory to be in', () => {
     const dir = join(cwd, 'task-secrets');
@@ -392,10 +434,18 @@ describe('secrets', () => {
 
   test('known for masking: token, webhook secret, their files, proxy password', () => {
     writeFileSync(join(cwd, 'token'), `${SECRET}\n`);
-    const none = { git: { token: null, tokenFile: null }, webhookSecret: null, webhookSecretFile: null };
+    const none = {
+      git: { token: null, tokenFile: null },
+      webhookSecret: null,
+      webhookSecretFile: null,
+      httpToken: null,
+      httpTokenFile: null,
+    };
     const file = join(cwd, 'token');
     expect(knownSecrets({ ...none, git: { token: null, tokenFile: file } }, {})).toEqual([SECRET]);
     expect(knownSecrets({ ...none, webhookSecretFile: file }, {})).toEqual([SECRET]);
+    expect(knownSecrets({ ...none, httpTokenFile: file }, {})).toEqual([SECRET]);
+    expect(knownSecrets({ ...none, httpToken: SECRET }, {})).toEqual([SECRET]);
     expect(
       knownSecrets(
         { ...none, git: { token: 'abcd', tokenFile: join(cwd, 'gone') }, webhookSecret: 'hook-secret' },
@@ -464,5 +514,35 @@ describe('the filter in front of the engine', () => {
   ])('refuses %j', (env, name) => {
     const loaded = loadFilterSettings(input({ ...REPO, ...env }));
     expect(loaded.ok ? [] : loaded.problems.map((problem) => problem.name)).toEqual([name]);
+  });
+});
+
+describe('what an operator allows', () => {
+  test('is read for checking on any machine, whatever else the file says', () => {
+    writeFileSync(
+      join(cwd, 'worker.env'),
+      'DGRID_PROFILE=low-resource\nALLOWED_IMAGES=busybox:*\nDOCKER_CPUS=2\nDOCKER_CERT_PATH=/not/here\nNODE_ID=A B\n',
+    );
+    const loaded = loadPolicySettings(input({}, { envFile: 'worker.env' }));
+    expect(loaded).toMatchObject({
+      ok: true,
+      settings: {
+        allowedImages: ['busybox:*'],
+        network: 'none',
+        allowedNetworks: [],
+        cpus: 2,
+        memoryBytes: 256 * 1024 ** 2,
+        maxTaskBytes: defaultMaxTaskBytes(machine),
+      },
+    });
+    expect(defaultMaxTaskBytes(machine)).toBe(256 * 1024);
+  });
+
+  test('is refused where it cannot be read', () => {
+    const problems = (env: Record<string, string>) => {
+      const loaded = loadPolicySettings(input(env));
+      return loaded.ok ? [] : loaded.problems.map(({ name }) => name);
+    };
+    expect(problems({ DOCKER_CPUS: 'many', DGRID_NO_SUCH: '1' })).toEqual(['DGRID_NO_SUCH', 'DOCKER_CPUS']);
   });
 });

@@ -40,6 +40,14 @@ describe('a signed start', () => {
     expect([first, second]).toEqual(['granted', 'used']);
   });
 
+  it('is known from an entry to which a later version has added something', async () => {
+    const line = { nonce: 'a', task: 'x', epoch: 5, expires: clock.wallMs() + 1_000_000, reason: 'later' };
+    writeFileSync(path, `${JSON.stringify(line)}\n`);
+    const memory = await open();
+    expect(events.named('signing.memory-damaged')).toEqual([]);
+    expect(await memory.take(start('a', 5))).toBe('used');
+  });
+
   it('is for one task', async () => {
     const memory = await open();
     await memory.take(start('a'));

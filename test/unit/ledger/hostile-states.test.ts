@@ -3,7 +3,7 @@ import { afterAll, expect, it } from 'vitest';
 import { type GitObject, makeCommit, makeObject, makeTree } from '../../../src/git/objects.ts';
 import { refName } from '../../../src/git/oid.ts';
 import { GridReader } from '../../../src/ledger/grid-view.ts';
-import { MAX_COUNT } from '../../../src/ledger/state-codec.ts';
+import { MAX_COUNT } from '../../../src/ledger/trailers.ts';
 import { systemClock } from '../../../src/runtime.ts';
 import { goodNodeMessages, goodTaskMessages } from '../../support/hostile-samples.ts';
 import { MemoryRemote, MemoryRepository } from '../../support/memory-repository.ts';

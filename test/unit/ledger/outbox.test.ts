@@ -41,6 +41,19 @@ describe('outbox', () => {
     expect(await outbox.load()).toEqual([]);
   });
 
+  it('leaves an entry of a newer format for the version that wrote it, and keeps the others', async () => {
+    const dir = join(await temporaryDirectory(), 'outbox');
+    const events = recordEvents();
+    const outbox = new FileOutbox(dir, { clock: systemClock, emit: events.emit });
+    await outbox.add(entry('known'), 'sha1');
+    const newer = join(dir, 'newer.result');
+    await writeFile(newer, '{"format":2,"what":"nobody here knows"}\n');
+    expect((await outbox.load()).map(({ taskId: id }) => id)).toEqual(['known']);
+    expect(await readdir(dir)).toContain('newer.result');
+    expect(events.named('outbox.newer-format')).toEqual([expect.objectContaining({ path: newer, format: 2 })]);
+    expect(events.named('outbox.damaged')).toEqual([]);
+  });
+
   it('sets a damaged entry aside, wherever the damage is, and keeps the others', async () => {
     const dir = join(await temporaryDirectory(), 'outbox');
     const events = recordEvents();

@@ -3,7 +3,7 @@ import { GitError } from '../../../src/git/errors.ts';
 import { type GitObject, makeBlob } from '../../../src/git/objects.ts';
 import { type Oid, type RefName, refName } from '../../../src/git/oid.ts';
 import type { RefSwap } from '../../../src/git/repository.ts';
-import { Publisher, type Retry } from '../../../src/ledger/publisher.ts';
+import { Publisher, type Retry, type Rider } from '../../../src/ledger/publisher.ts';
 import type { SwapStep } from '../../../src/steps.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { MemoryRemote, MemoryRepository } from '../../support/memory-repository.ts';
@@ -22,7 +22,7 @@ const thrice: Retry = async (_operation, attempt) => {
   }
 };
 
-function setUp(options: { retry?: Retry; pushesPerMinute?: number } = {}) {
+function setUp(options: { retry?: Retry; pushesPerMinute?: number; riders?: () => Rider[] } = {}) {
   const remote = new MemoryRemote();
   const repository = new MemoryRepository(remote);
   const clock = new ManualClock();
@@ -42,6 +42,7 @@ function setUp(options: { retry?: Retry; pushesPerMinute?: number } = {}) {
     signal: new AbortController().signal,
     onSettled: () => undefined,
     onFailed: (error) => failures.push(error),
+    ...(options.riders ? { riders: options.riders } : {}),
   });
   const push = (name: string, from: Oid | null, object: GitObject | null, step: SwapStep = 'swap.claim') =>
     publisher.push({
@@ -189,6 +190,55 @@ describe('publisher', () => {
     expect(bad).toMatchObject({ kind: 'refused' });
   });
 
+  it('takes along what can wait, as it is then, but not with a recording', async () => {
+    const settled: unknown[] = [];
+    let asked = 0;
+    const riders = (): Rider[] => {
+      asked += 1;
+      const object = blob(`output ${asked}`);
+      const swap = { ref: ref(`output-${asked}`), from: null, to: object.oid };
+      return [
+        {
+          request: { swap, objects: [object], step: 'swap.output' },
+          settled: (outcome) => settled.push(outcome?.kind ?? null),
+        },
+      ];
+    };
+    const { push, sent, repository } = setUp({ riders });
+    await push('claim', null, blob('1'));
+    expect(sent.map((swaps) => swaps.map((swap) => swap.ref))).toEqual([[ref('claim'), ref('output-1')]]);
+    await push('refs/heads/main', null, blob('2'), 'swap.record');
+    expect(sent).toHaveLength(2);
+    expect(asked).toBe(1);
+    repository.onPush = () => 'lost-request';
+    await expect(push('other', null, blob('3'))).rejects.toThrow('the request was lost');
+    await turns();
+    expect(settled).toEqual(['won', null]);
+  });
+
+  it('tells how long live output has to wait: three of six pushes a minute at even distances, and two are left', async () => {
+    const { push, publisher, clock } = setUp({ pushesPerMinute: 6 });
+    const made = async (name: string, step: SwapStep): Promise<void> => {
+      const waiting = push(name, null, blob(name), step);
+      await turns();
+      clock.advance(5_000);
+      await waiting;
+    };
+    expect(publisher.spareWaitMs).toBe(0);
+    await made('a', 'swap.output');
+    expect(publisher.spareWaitMs).toBe(Math.ceil(61_000 / 3) - 5_000);
+    await made('b', 'swap.claim');
+    await made('c', 'swap.claim');
+    await made('d', 'swap.claim');
+    // Four of six are used up: until the first of them is a minute old there is none to spare.
+    expect(publisher.waitMs).toBeLessThan(5_000);
+    expect(publisher.spareWaitMs).toBeGreaterThan(35_000);
+    clock.advance(publisher.spareWaitMs);
+    expect(publisher.spareWaitMs).toBe(0);
+    expect(setUp({ pushesPerMinute: 1 }).publisher.spareWaitMs).toBe(Number.POSITIVE_INFINITY);
+    expect(setUp().publisher.spareWaitMs).toBe(0);
+  });
+
   it('keeps to its budget, and merges what waits', async () => {
     const { push, clock, sent } = setUp({ pushesPerMinute: 2 });
     await push('a', null, blob('1'));
@@ -204,6 +254,21 @@ describe('publisher', () => {
     await waiting;
     expect(sent).toHaveLength(3);
     expect(sent[2]).toHaveLength(2);
+  });
+
+  it('tells what is left of its budget, and what a push was about', async () => {
+    expect(setUp().publisher.budget).toBeNull();
+    const { push, clock, events, publisher } = setUp({ pushesPerMinute: 2 });
+    expect(publisher.budget).toEqual({ perMinute: 2, left: 2, waitMs: 0 });
+    await push('a', null, blob('12345'), 'swap.result');
+    expect(publisher.budget).toMatchObject({ left: 1 });
+    expect(events.named('push.completed')).toMatchObject([{ swaps: 1, object_bytes: 5 }]);
+    expect(events.named('swap.settled')).toMatchObject([{ step: 'swap.result', outcome: 'won' }]);
+    clock.advance(20_000);
+    await push('b', null, null);
+    expect(publisher.budget).toEqual({ perMinute: 2, left: 0, waitMs: 41_000 });
+    clock.advance(41_000);
+    expect(publisher.budget).toMatchObject({ left: 1 });
   });
 
   it('pauses the longer the more of its budget is used up, and never sends more than that within a minute', async () => {

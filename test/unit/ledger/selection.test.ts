@@ -38,6 +38,7 @@ function input(tasks: readonly Task[], overrides: Partial<SelectionInput> = {}):
     listedAtMs: 0,
     answeredAtMs: 0,
     fetched: false,
+    also: new Map(),
     illegalRefs: [],
     elsewhere: false,
   };

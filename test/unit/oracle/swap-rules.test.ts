@@ -53,8 +53,14 @@ describe('won', () => {
 
   it('catches a deletion that did not happen', () => {
     const claim = grid.claim('one', 'a');
-    grid.conclude({ ...claim, from: claim.to, to: null }, 'won');
+    grid.conclude({ ...claim, from: claim.to, to: null }, 'won', { sentMs: grid.timeMs + 1 });
     expect(broken()).toEqual(['won']);
+  });
+
+  it('passes a deletion of what had not come to be', () => {
+    const claim = unsent();
+    grid.conclude({ ...claim, from: claim.to, to: null }, 'won');
+    expect(broken()).toEqual([]);
   });
 });
 

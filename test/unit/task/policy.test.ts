@@ -24,6 +24,7 @@ const plain: TaskSpec = {
   requires: [],
   admission: null,
   secrets: [],
+  follow: false,
 };
 
 it('gives secrets to scripts only', () => {

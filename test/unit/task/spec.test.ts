@@ -1,7 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { taskId } from '../../../src/task/id.ts';
-import { PRIORITIES, parseTaskFile, taskJsonSchema } from '../../../src/task/spec.ts';
+import { parseTaskFile } from '../../../src/task/spec.ts';
+import { PRIORITIES, taskJsonSchema } from '../../../src/task/task-schema.ts';
 
 const limits = { maxTaskBytes: 256 * 1024, maxTimeoutSeconds: 3600 };
 const parse = (file: unknown, id = 'build-1', over: Partial<typeof limits> = {}) =>
@@ -31,6 +32,7 @@ describe('a good task file', () => {
         requires: [],
         admission: null,
         secrets: [],
+        follow: false,
       },
     });
   });
@@ -49,6 +51,7 @@ describe('a good task file', () => {
       requires: ['gpu', 'arch=arm64', 'region:eu/ch'],
       network: 'team_a.builds-1',
       secrets: ['npm-token', 'deploy.key'],
+      follow: true,
     });
     expect(parsed).toMatchObject({
       ok: true,
@@ -64,6 +67,7 @@ describe('a good task file', () => {
         requires: ['gpu', 'arch=arm64', 'region:eu/ch'],
         network: 'team_a.builds-1',
         secrets: ['npm-token', 'deploy.key'],
+        follow: true,
       },
     });
   });

@@ -83,6 +83,8 @@ export class Admission {
       }
       case 'pull':
         return await this.#pull(call, registryAuth);
+      case 'distribution':
+        return this.#lookUp(call.image, registryAuth);
       case 'import':
         return await this.#import(call);
       case 'dangling': {
@@ -164,6 +166,15 @@ export class Admission {
     // Its variables and labels may hold what is nobody's business.
     const Config = { Volumes: Object.fromEntries(volumes.map((volume) => [volume, {}])) };
     return { kind: 'answer', value: { Id, RepoDigests, Config, RootFS: { Layers } } };
+  }
+
+  /** As far as a pull would go. */
+  #lookUp(image: string, registryAuth: string | null): Admitted {
+    const { settings } = this.#rules;
+    this.#allowed(settings.imagePullPolicy !== 'never', 'IMAGE_PULL_POLICY is never for the filter');
+    if (!mayRun(image, settings)) throw this.#unlisted(image);
+    const credentials = registryAuth === null ? {} : { registryAuth };
+    return forward({ method: 'GET', path: `/distribution/${image}/json`, ...credentials });
   }
 
   async #pull({ image, query }: Extract<Call, { kind: 'pull' }>, registryAuth: string | null): Promise<Admitted> {

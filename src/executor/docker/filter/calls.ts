@@ -25,6 +25,8 @@ export type Call =
   | { kind: 'images-in-use' }
   | { kind: 'networks'; name: string }
   | { kind: 'pull'; image: string; query: Query }
+  /** What a registry has under that name, without bringing it. */
+  | { kind: 'distribution'; image: string }
   | { kind: 'import'; image: string }
   | { kind: 'dangling' }
   | { kind: 'remove-image'; reference: string }
@@ -84,6 +86,7 @@ export function readCall(method: string, raw: string): Call | null {
   const { path } = target;
   if (path.startsWith('/containers/')) return containerCall(method, target);
   if (path.startsWith('/images/')) return imageCall(method, target);
+  if (path.startsWith('/distribution/')) return distributionCall(method, target);
   switch (`${method} ${path}`) {
     case 'GET /version':
       return exact(target, {}) && { kind: 'version' };
@@ -166,6 +169,12 @@ function imageCall(method: string, target: Target): Call | null {
     return query && reference !== null ? { kind: 'remove-image', reference } : null;
   }
   return null;
+}
+
+function distributionCall(method: string, target: Target): Call | null {
+  const [, image = ''] = /^\/distribution\/(.+)\/json$/.exec(target.path) ?? [];
+  const isName = imageReference(image) === image && !IMAGE_ID.test(image);
+  return method === 'GET' && isName && exact(target, {}) ? { kind: 'distribution', image } : null;
 }
 
 /** A name in its full form, which can be taken for nothing else, or a whole id. */

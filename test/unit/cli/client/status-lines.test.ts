@@ -3,8 +3,8 @@ import { statusLines } from '../../../../src/cli/client/status-lines.ts';
 import { duration } from '../../../../src/cli/figures.ts';
 import { Output } from '../../../../src/cli/output.ts';
 import type { GridSummary, NodeSummary } from '../../../../src/client/grid-summary.ts';
-import { Sightings } from '../../../../src/client/sightings.ts';
 import type { Oid } from '../../../../src/git/oid.ts';
+import { Sightings } from '../../../../src/ledger/sightings.ts';
 import { systemClock } from '../../../../src/runtime.ts';
 import { nodeId, taskId } from '../../../../src/task/id.ts';
 

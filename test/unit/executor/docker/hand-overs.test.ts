@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HandOvers } from '../../../../src/executor/docker/hand-overs.ts';
@@ -32,6 +32,13 @@ afterEach(() => {
 });
 
 describe('HandOvers', () => {
+  it('does not guess at a note of a newer version', async () => {
+    await notes.note(ID, { labels: RUN, waitedMs: 12.5 });
+    const path = join(directory.path, 'deep', 'notes', `${ID}.json`);
+    await writeFile(path, (await readFile(path, 'utf8')).replace('"version":1', '"version":2'));
+    expect(await notes.identify(ID, writeWarmLabels(WARM))).toBeNull();
+  });
+
   it('tells which task a container was given, as long as there is a note', async () => {
     expect(await notes.identify(ID, writeWarmLabels(WARM))).toBeNull();
     await notes.note(ID, { labels: RUN, waitedMs: 12.5 });

@@ -22,6 +22,29 @@ describe('OutputCapture', () => {
     expect(text).toBe('aaaaaaaaaa\n[... 180 bytes left out ...]\ncccccccccc');
   });
 
+  it('tells its beginning at any time, which is that of what is kept in the end', () => {
+    const chunks = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 30 });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 1000 }),
+        fc.integer({ min: 0, max: 700 }),
+        chunks,
+        (maxBytes, most, parts) => {
+          const output = new OutputCapture(maxBytes);
+          const told = parts.map((part) => {
+            output.write(part);
+            const { bytes, isWhole } = output.beginning(most);
+            expect(bytes.length).toBeLessThanOrEqual(most);
+            expect(isWhole).toBe(bytes.length === output.totalBytes);
+            return Buffer.from(bytes);
+          });
+          const kept = Buffer.from(output.snapshot().bytes);
+          for (const beginning of told) expect(kept.subarray(0, beginning.length).equals(beginning)).toBe(true);
+        },
+      ),
+    );
+  });
+
   it('stays within any limit, and accounts for every byte', () => {
     const chunks = fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 30 });
     fc.assert(

@@ -1,0 +1,9 @@
+{
+  "images": [
+    {
+      "name": "docker.io/library/busybox:stable",
+      "id": "sha256:ab",
+      "used_ms": 12
+    }
+  ]
+}

@@ -1,0 +1,1 @@
+{ "task_id": "nightly-7", "command": ["/bin/sh", "-c", "exit 0"] }
