@@ -106,6 +106,7 @@ const OTHERS: readonly CloneDamage[] = [
   plain('no refs directory', (clone) => remove(join(clone, 'refs'))),
   plain('a file in place of the objects directory', (clone) => replace(join(clone, 'objects'), 'x')),
   plain('an objects directory that is a link', (clone) => {
+    remove(`${clone}.objects`);
     renameSync(join(clone, 'objects'), `${clone}.objects`);
     symlinkSync('/nowhere/at/all', join(clone, 'objects'));
   }),
@@ -136,18 +137,15 @@ const OTHERS: readonly CloneDamage[] = [
   }),
   plain('a shallow file that lies', (clone) => write(join(clone, 'shallow'), `${'1'.repeat(40)}\n`)),
   plain('a foreign repository in its place', (clone) => {
-    const marker = readFileSync(join(clone, 'dgrid-clone.json'));
-    remove(clone);
-    gitIn(tmpdir(), ['init', '--quiet', clone]);
-    gitIn(clone, ['commit', '--quiet', '--allow-empty', '--message', 'foreign']);
-    for (const path of globSync('.git/*', { cwd: clone })) renameSync(join(clone, path), join(clone, path.slice(5)));
-    writeFileSync(join(clone, 'dgrid-clone.json'), marker);
+    const other = `${clone}.foreign`;
+    gitIn(tmpdir(), ['init', '--quiet', other]);
+    gitIn(other, ['commit', '--quiet', '--allow-empty', '--message', 'foreign']);
+    putInPlace(clone, join(other, '.git'));
   }),
   plain('the wrong object format', (clone) => {
-    const marker = readFileSync(join(clone, 'dgrid-clone.json'));
-    remove(clone);
-    gitIn(tmpdir(), ['init', '--quiet', '--bare', '--object-format=sha256', clone]);
-    writeFileSync(join(clone, 'dgrid-clone.json'), marker);
+    const other = `${clone}.sha256`;
+    gitIn(tmpdir(), ['init', '--quiet', '--bare', '--object-format=sha256', other]);
+    putInPlace(clone, other);
   }),
   plain('a common directory somewhere else', (clone, canary) => {
     gitIn(tmpdir(), ['init', '--quiet', '--bare', `${clone}.common`]);
@@ -227,7 +225,7 @@ function eachFile(clone: string, glob: string, damage: FileDamage): void {
   const files = globSync(glob, { cwd: clone }).map((name) => join(clone, name));
   // A damage that finds nothing to damage would test nothing.
   if (files.length === 0) throw new Error(`no ${glob} in ${clone}`);
-  for (const file of files) damage(file);
+  damageEach(files, damage);
 }
 
 function eachLooseObject(clone: string, type: (typeof LOOSE_TYPES)[number], damage: FileDamage): void {
@@ -236,14 +234,32 @@ function eachLooseObject(clone: string, type: (typeof LOOSE_TYPES)[number], dama
   const types = gitIn(clone, ['cat-file', '--batch-check=%(objecttype)'], `${ids.join('\n')}\n`).split('\n');
   const chosen = files.filter((_, at) => types[at] === type);
   if (chosen.length === 0) throw new Error(`no loose ${type} in ${clone}`);
-  for (const file of chosen.map((name) => join(clone, name))) {
+  damageEach(
+    chosen.map((name) => join(clone, name)),
+    damage,
+  );
+}
+
+/** A worker that runs may throw its clone away after the first of them, or in the middle of one. */
+function damageEach(files: readonly string[], damage: FileDamage): void {
+  let damaged = 0;
+  for (const file of files) {
     try {
-      if (existsSync(file)) damage(file);
+      damage(file);
+      damaged += 1;
     } catch (error) {
-      // A worker that runs may have thrown its clone away after the first of them, or in the middle of one.
-      if (existsSync(dirname(file))) throw error;
+      const gone = (error as NodeJS.ErrnoException).code === 'ENOENT' || !existsSync(dirname(file));
+      if (damaged === 0 || !gone) throw error;
     }
   }
+}
+
+/** In one move, with the clone's own marker: a worker that runs must not find a gap, and make its own clone in it. */
+function putInPlace(clone: string, other: string): void {
+  cpSync(join(clone, 'dgrid-clone.json'), join(other, 'dgrid-clone.json'));
+  remove(`${clone}.before`);
+  renameSync(clone, `${clone}.before`);
+  renameSync(other, clone);
 }
 
 function overwrite(path: string, bytes: Buffer): void {
