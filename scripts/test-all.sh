@@ -21,4 +21,4 @@ Without root, run the unit tests: npm test"
   done
 fi
 ensure_dependencies
-npm exec --no -- vitest run "$@"
+npm exec --no -- node scripts/run-tests.ts "$@"

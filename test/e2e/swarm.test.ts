@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expectNoViolations } from '../support/broken-rule.ts';
 import { CANARY_TOKEN } from '../support/canary.ts';
 import { GitServer } from '../support/git-server.ts';
 import { judge } from '../support/oracle/judge.ts';
@@ -306,7 +307,7 @@ describe('docker/stack.yaml', () => {
     const states = await nodeStates(repo.path);
     expect(NODE_IDS.map((id) => states.get(id)?.state)).toEqual(NODE_IDS.map(() => 'stopped'));
     const { figures, violations } = await judge(truth, said, { settled: true });
-    expect(violations).toEqual([]);
+    expectNoViolations(violations);
     expect(figures).toMatchObject({ tasks: queued, records: queued, startedMoreThanOnce: 0 });
     for (const { engine } of swarm.nodes) expect(await engine.countLeftovers()).toBe(0);
   });

@@ -1,5 +1,6 @@
 /** A node that changes its version in its place, with a real engine: its containers, notes and saved results go over. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expectNoViolations } from '../support/broken-rule.ts';
 import { PrivateEngine } from '../support/engine.ts';
 import { GitServer } from '../support/git-server.ts';
 import { clientOf } from '../support/mixed-fleet.ts';
@@ -82,7 +83,7 @@ class Box {
     await until('the refs to go', async () => (await this.repo.refs('refs/dgrid/tasks/')).length === 0, 30_000);
     for (const life of this.lives) await life.stop('SIGTERM');
     const { violations } = await judge(this.truth, said, { settled: true });
-    expect(violations).toEqual([]);
+    expectNoViolations(violations);
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DURABLE_STEPS, type DurableStep } from '../../src/steps.ts';
+import { expectNoViolations } from '../support/broken-rule.ts';
 import { CRASH_MOMENTS, type CrashMoment } from '../support/crash-plan.ts';
 import { CRASH_CASES, type CrashCase } from '../support/crash-scenarios.ts';
 import { CrashSite, type Death, TTL_MS } from '../support/crash-site.ts';
@@ -117,7 +118,7 @@ async function recover(site: CrashSite, point: CrashPoint): Promise<void> {
   await expectAllRecorded(site, point);
   expect(await site.leftovers()).toEqual([]);
   const violations = await site.violations();
-  expect(violations.filter(({ rule }) => !scenario.breaks?.includes(rule))).toEqual([]);
+  expectNoViolations(violations.filter(({ rule }) => !scenario.breaks?.includes(rule)));
   recoveries.push({ point, ms });
 }
 

@@ -10,6 +10,7 @@ import { type GitObject, makeBlob, makeCommit, makeTree } from '../../src/git/ob
 import { type Oid, oid, type RefName, refName } from '../../src/git/oid.ts';
 import type { EventName } from '../../src/observe/events.ts';
 import { systemClock } from '../../src/runtime.ts';
+import { expectNoViolations } from '../support/broken-rule.ts';
 import { commitFiles, git } from '../support/git.ts';
 import { type DeadlyCalls, GitKiller, type KillPlan } from '../support/git-killer.ts';
 import { GitServer } from '../support/git-server.ts';
@@ -293,7 +294,7 @@ describe('workers', { timeout: atScale(180_000, 1_800_000) }, () => {
       const told = new WorkerHistory();
       for (const worker of workers) told.take(worker.name, worker.log);
       const verdict = await judge(history, told, { settled: true });
-      expect(verdict.violations).toEqual([]);
+      expectNoViolations(verdict.violations);
       expect(verdict.figures.records).toBe(ids.length);
       const wrong = workers.flatMap((worker) => worker.log).filter(({ event }) => WRONG.includes(event));
       expect(wrong).toEqual([]);

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EventName } from '../../src/observe/events.ts';
+import { expectNoViolations } from '../support/broken-rule.ts';
 import { git } from '../support/git.ts';
 import { type GitRequest, GitServer } from '../support/git-server.ts';
 import type { Misbehaviour } from '../support/misbehaviour.ts';
@@ -257,7 +258,7 @@ describe.each(GROUPS)('a server that $name', ({ cases, lateReadings, transport }
     const told = new WorkerHistory();
     for (const worker of workers) told.take(worker.name, worker.log);
     const verdict = await judge(history, told, { settled: true, lateReadings });
-    expect(verdict.violations).toEqual([]);
+    expectNoViolations(verdict.violations);
     const { startedMoreThanOnce, tasks: judged } = verdict.figures;
     figures.push(`oracle: ${judged} tasks, ${startedMoreThanOnce} started twice, 0 violations`);
   });

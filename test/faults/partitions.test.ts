@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/runtime.ts';
+import { expectNoViolations } from '../support/broken-rule.ts';
 import { GitServer } from '../support/git-server.ts';
 import { Mainland, type NetworkIsland } from '../support/network-island.ts';
 import type { Figures } from '../support/oracle/figures.ts';
@@ -105,7 +106,7 @@ class Grid {
     const told = new WorkerHistory();
     for (const worker of this.workers) told.take(worker.name, worker.log);
     const verdict = await judge(this.history, told, { settled: true });
-    expect(verdict.violations).toEqual([]);
+    expectNoViolations(verdict.violations);
     return verdict.figures;
   }
 }

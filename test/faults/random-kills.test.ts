@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/runtime.ts';
 import { SeededRandom } from '../simulation/seeded-random.ts';
+import { expectNoViolations } from '../support/broken-rule.ts';
 import { PrivateEngine } from '../support/engine.ts';
 import { Fleet } from '../support/fleet.ts';
 import { GitServer } from '../support/git-server.ts';
@@ -77,7 +78,7 @@ describe('workers killed at random', () => {
       });
     }
     const { violations, figures } = await judge(truth, fleet.history, { settled: true });
-    expect(violations, `seed ${seed}`).toEqual([]);
+    expectNoViolations(violations, `seed ${seed}`);
     console.info(
       `random kills (seed ${seed}): ${fleet.kills} kills, ${figures.records} records of ${figures.tasks} tasks, ` +
         `${figures.starts} starts, ${figures.startedMoreThanOnce} tasks started more than once, ` +

@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { BrokenRuleError } from './broken-rule.ts';
 
 export const CANARY_TOKEN = 'canary-token-3c9d51e7a8f04b62';
 
@@ -22,12 +23,12 @@ export function showsCanary(bytes: Buffer | string): boolean {
   return SHAPES.some((shape) => buffer.includes(shape));
 }
 
-/** @throws Error when it shows there */
+/** @throws BrokenRuleError when it shows there */
 export function expectNoCanary(where: string, bytes: Buffer | string): void {
-  if (showsCanary(bytes)) throw new Error(`the canary token shows in ${where}`);
+  if (showsCanary(bytes)) throw new BrokenRuleError(`the canary token shows in ${where}`);
 }
 
-/** Every object of a repository, as far as git can still read it. @throws Error when the canary shows in one */
+/** Every object of a repository, as far as git can still read it. @throws BrokenRuleError when the canary shows in one */
 export async function expectNoCanaryIn(repository: string): Promise<void> {
   const args = ['--git-dir', repository, 'cat-file', '--batch-all-objects', '--unordered', '--buffer', '--batch'];
   const reader = spawn('git', args, { stdio: ['ignore', 'pipe', 'ignore'] });

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { BrokenRuleError, expectNoViolations } from '../../support/broken-rule.ts';
+import { afterSecondLook, filesForSecondLook } from '../../support/second-look.ts';
+import { reportLines, type TestFailure, type TestReport } from '../../support/test-report.ts';
+
+function failed(file: string | null, more: Partial<TestFailure> = {}): TestFailure {
+  return { file, where: `${file} > x`, reason: 'waited 8 s in vain', brokenRule: false, ...more };
+}
+
+function report(failures: TestFailure[], passed = 10): TestReport {
+  return { passed, skipped: 1, failures };
+}
+
+const A = 'test/faults/a.test.ts';
+const B = 'test/e2e/b.test.ts';
+
+describe('a second look', () => {
+  it('is taken at each file once', () => {
+    expect(filesForSecondLook(report([]))).toEqual([]);
+    expect(filesForSecondLook(report([failed(A), failed(B), failed(A)]))).toEqual([A, B]);
+  });
+
+  it.each([
+    ['a broken rule', [failed(A), failed(B, { brokenRule: true })]],
+    ['a unit test', [failed(A), failed('test/unit/a.test.ts')]],
+    ['an attack', [failed('test/abuse/kernel.test.ts')]],
+    ['an error outside of any test', [failed(null)]],
+    ['three files', [failed(A), failed(B), failed('test/e2e/c.test.ts')]],
+    ['five tests', [failed(A), failed(A), failed(A), failed(A), failed(A)]],
+  ])('is never taken at %s', (_what, failures) => {
+    expect(filesForSecondLook(report(failures))).toEqual([]);
+  });
+
+  it('forgives what passes each time, and tells why it had failed', () => {
+    const { report: end, flaky } = afterSecondLook(report([failed(A)]), [report([], 3), report([], 3)]);
+    expect(reportLines(end, flaky)).toEqual([
+      `flaky: ${A} > x: waited 8 s in vain`,
+      '11 passed, 0 failed, 1 skipped, 1 of the passed flaky',
+    ]);
+  });
+
+  it.each([
+    ['fails again', [report([], 3), report([failed(A)], 2)], 1],
+    ['fails elsewhere in the file', [report([], 3), report([failed(A, { where: 'y' })], 2)], 2],
+    ['did not end', [report([], 3)], 1],
+    ['was skipped', [report([], 3), report([], 0)], 1],
+  ])('forgives nothing that %s', (_what, looks, failures) => {
+    const { report: end, flaky } = afterSecondLook(report([failed(A)]), looks);
+    expect(flaky).toEqual([]);
+    expect(end.passed).toBe(10);
+    expect(end.failures).toHaveLength(failures);
+  });
+
+  it('knows a broken rule by its name', () => {
+    expectNoViolations([]);
+    expect(() => expectNoViolations([{ rule: 'R7' }], 'seed 5')).toThrow(BrokenRuleError);
+    expect(() => expectNoViolations([{ rule: 'R7' }], 'seed 5')).toThrow('1 rules broken seed 5\n{"rule":"R7"}');
+  });
+});
