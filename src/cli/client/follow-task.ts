@@ -2,9 +2,10 @@
 import { type FollowEvent, Follower } from '../../client/follow.ts';
 import type { GridClient } from '../../client/grid-client.ts';
 import { waitForTasks } from '../../client/wait.ts';
+import type { Liveness } from '../../ledger/live-output.ts';
 import { outputRef } from '../../ledger/names.ts';
 import { readOutput, readResults, type StreamOutput } from '../../ledger/results.ts';
-import type { TaskId } from '../../task/id.ts';
+import type { NodeId, TaskId } from '../../task/id.ts';
 import { EXIT } from '../exit-code.ts';
 import { Failure } from '../failure.ts';
 import type { Output } from '../output.ts';
@@ -82,7 +83,7 @@ function textOf(id: TaskId, event: FollowEvent): string {
         ? `${id} failed and is tried again`
         : `${id} was handed back, and waits for a node`;
     case 'running':
-      return `${runningText(id, event)}${event.liveness === 'live' ? '' : `; ${notLive(event)}`}`;
+      return `${runningText(id, event)}${event.liveness === 'live' ? '' : `; ${notLiveText(event.liveness, event.nodeId)}`}`;
     case 'full':
       return `${id} wrote more than is shown while it runs (MAX_FOLLOW_BYTES), the rest comes with its result`;
     case 'unreadable':
@@ -99,7 +100,7 @@ function runningText(id: TaskId, event: Extract<FollowEvent, { kind: 'running' }
   return event.isNext ? `${id} begins anew ${where}: what it wrote before counts no longer` : `${id} runs ${where}`;
 }
 
-function notLive({ liveness, nodeId }: Extract<FollowEvent, { kind: 'running' }>): string {
+export function notLiveText(liveness: Exclude<Liveness, 'live'>, nodeId: NodeId): string {
   const then = 'so its output comes with its result';
   if (liveness === 'not-asked') return `its file does not say "follow": true, ${then}`;
   if (liveness === 'never') return `that node publishes none before (FOLLOW_OUTPUT=never), ${then}`;

@@ -4,25 +4,20 @@ import { cancel } from '../../client/cancel.ts';
 import type { GridClient } from '../../client/grid-client.ts';
 import { GridSummaries } from '../../client/grid-summary.ts';
 import { GridWatch } from '../../client/grid-watch.ts';
-import { readOutput, readResults, type StreamOutput } from '../../ledger/results.ts';
-import { standingOf } from '../../ledger/task-standing.ts';
 import type { Emit } from '../../observe/events.ts';
 import type { TaskId } from '../../task/id.ts';
-import { spelledOut } from '../display-width.ts';
 import { EXIT } from '../exit-code.ts';
 import { Failure } from '../failure.ts';
 import { type Cli, defineCommand, outputOf } from '../program.ts';
 import { TopSession } from '../top/session.ts';
-import { initialState, type TaskDetail } from '../top/state.ts';
+import { initialState } from '../top/state.ts';
 import { TerminalScreen } from '../top/terminal.ts';
 import { explain } from './cancel.ts';
 import { lookInterval } from './look-interval.ts';
-import { readTask, taskFacts } from './show.ts';
+import { TopDetails } from './top-detail.ts';
 import { retryText, withClient } from './with-client.ts';
 
 const DEFAULT_INTERVAL_SECONDS = 2;
-/** Of each output stream. */
-const MAX_OUTPUT_LINES = 1_000;
 
 export function addTopCommand(program: Command, cli: Cli): void {
   const command = defineCommand(program, cli, {
@@ -51,11 +46,12 @@ export function addTopCommand(program: Command, cli: Cli): void {
       if (text !== null) tell(text);
     };
     const open = async (client: GridClient, settings: { maxTaskBytes: number; git: { repoUrl: string } }) => {
+      const details = new TopDetails(client, settings.maxTaskBytes);
       const session = new TopSession({
         client,
         watch: new GridWatch(client, new GridSummaries(client, settings)),
         cancel: (id) => cancelOne(client, id),
-        readDetail: (id) => detailOf(client, id, settings.maxTaskBytes),
+        readDetail: (id) => details.read(id),
         state: initialState(settings.git.repoUrl),
         paint: (style, text) => output.style(style, text),
         intervalMs,
@@ -90,25 +86,4 @@ async function cancelOne(client: GridClient, id: TaskId): Promise<string> {
   const outcome = (await cancel(client, [id])).get(id) ?? { kind: 'unknown' };
   if (outcome.kind === 'cancelled') return `${id} cancelled`;
   return outcome.kind === 'unknown' ? `there is no task ${id} any more` : `${id} ${explain(outcome)}`;
-}
-
-async function detailOf(client: GridClient, id: TaskId, maxTaskBytes: number): Promise<TaskDetail> {
-  const { view } = client.reader;
-  const standing = standingOf(view, id);
-  const result = (await readResults(client, view, [id])).get(id) ?? null;
-  const task = result ? null : await readTask(client, view, id, standing, maxTaskBytes);
-  const facts = taskFacts(id, view, standing, result, task).flatMap(([name, value]) =>
-    value === null ? [] : [[name, value] as const],
-  );
-  if (!result?.ok) return { task_id: id, facts, output: null };
-  const { stdout, stderr } = await readOutput(client, view, result.record);
-  return { task_id: id, facts, output: [...endOf('stdout', stdout), ...endOf('stderr', stderr)] };
-}
-
-function endOf(name: string, { bytes, totalBytes }: StreamOutput): string[] {
-  if (bytes.length === 0) return [];
-  const lines = spelledOut(bytes.toString('utf8')).replace(/\n$/, '').replaceAll('\t', '    ').split('\n');
-  const shown = lines.slice(-MAX_OUTPUT_LINES);
-  const part = shown.length < lines.length ? `, the last ${shown.length} lines` : '';
-  return [`── ${name} (${totalBytes} bytes${part})`, ...shown];
 }

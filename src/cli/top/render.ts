@@ -4,7 +4,7 @@ import type { WatchedTask } from '../../client/grid-watch.ts';
 import { duration } from '../figures.ts';
 import { fitted, type Paint, sparkline } from './line.ts';
 import { nodeLines } from './node-lines.ts';
-import { rowsOf, selectedIndex, type TopState } from './state.ts';
+import { rowsOf, selectedIndex, type TaskDetail, type TopState } from './state.ts';
 import { taskRow, taskTitles } from './task-lines.ts';
 
 export interface ScreenSize {
@@ -24,7 +24,7 @@ const HELP: readonly (readonly [string, string])[] = [
   ['q', 'leave; from a task or this page, back to the list'],
   ['↑ ↓  j k', 'move; with Page Up, Page Down, Home, End (or space, g, G) further'],
   ['Tab', 'between the tasks and the results that came since this was started'],
-  ['Enter', 'a task: its record, and the end of what it wrote'],
+  ['Enter', 'a task: its record, and the end of what it wrote, or has written so far'],
   ['/', 'show only what has this in its id, its node or its state; Escape shows all again'],
   ['s', 'sort: by turn, task, node, time'],
   ['p', 'stop looking at the repository, and go on'],
@@ -57,6 +57,18 @@ export function render(state: TopState, size: ScreenSize, paint: Paint, nowMs: n
 export function pageSize(state: TopState, size: ScreenSize): number {
   const room = size.rows - headHeight(state) - 1;
   return Math.max(1, state.view === 'list' ? shares(state, room).list - 1 : room - 1);
+}
+
+/** How far the detail, or the help, can be scrolled. */
+export function lastScroll(state: TopState, size: ScreenSize): number {
+  const room = size.rows - headHeight(state) - 1;
+  const length = state.view === 'help' ? HELP.length : detailLength(state.detail);
+  return Math.max(0, length - room);
+}
+
+function detailLength(detail: TaskDetail | null): number {
+  if (detail === null || detail.facts.length === 0) return 1;
+  return detail.facts.length + (detail.output === null ? 0 : 1 + detail.output.length);
 }
 
 function headHeight(state: TopState): number {
@@ -199,7 +211,7 @@ function footLine(state: TopState, columns: number, paint: Paint): string {
   const keys =
     state.view === 'list'
       ? 'q quit  ? help  / search  s sort  p pause  Enter show  c cancel  Tab results'
-      : 'q back  j k scroll  ? help';
+      : 'q back  j k scroll  G end  ? help';
   return fitted(
     [...facts.map((text) => ({ text: `${text}  `, style: 'cyan' as const })), { text: keys, style: 'dim' }],
     columns,

@@ -9,7 +9,7 @@ import type { TaskId } from '../../task/id.ts';
 import { duration } from '../figures.ts';
 import type { Key } from './keys.ts';
 import type { Paint } from './line.ts';
-import { pageSize, render } from './render.ts';
+import { lastScroll, pageSize, render } from './render.ts';
 import { type Action, press, type TaskDetail, type TopState } from './state.ts';
 import type { TerminalScreen } from './terminal.ts';
 
@@ -68,7 +68,10 @@ export class TopSession {
     const screen = this.#screen;
     if (!screen) return;
     const wasPaused = this.#state.paused;
-    const { state, action } = press(this.#state, key, pageSize(this.#state, screen.size));
+    const { state, action } = press(this.#state, key, {
+      page: pageSize(this.#state, screen.size),
+      lastScroll: lastScroll(this.#state, screen.size),
+    });
     this.#state = state;
     if (wasPaused && !state.paused) this.#wake.abort();
     if (action) this.#act(action, screen);
@@ -107,6 +110,7 @@ export class TopSession {
           const picture = await this.#inTurn(() => watch.look());
           this.#change({ problem: null, ...(this.#state.paused ? {} : { picture }) });
           pauseMs = intervalMs;
+          await this.#readAgain();
         } catch (error) {
           if (signal.aborted) return;
           if (!(error instanceof GitError)) throw error;
@@ -132,10 +136,23 @@ export class TopSession {
 
   async #open(id: TaskId): Promise<void> {
     const detail = await this.#inTurn(() => this.#parts.readDetail(id)).catch(
-      (error: unknown): TaskDetail => ({ task_id: id, facts: [['problem', messageOf(error)]], output: null }),
+      (error: unknown): TaskDetail => ({
+        task_id: id,
+        facts: [['problem', messageOf(error)]],
+        output: null,
+        isOver: false,
+      }),
     );
     // Somebody may have gone on meanwhile.
     if (this.#state.detail?.task_id === id) this.#change({ detail });
+  }
+
+  /** What is shown of a task that goes on. @throws GitError, and what was shown of it stays */
+  async #readAgain(): Promise<void> {
+    const shown = this.#state.detail;
+    if (shown === null || shown.isOver) return;
+    const detail = await this.#inTurn(() => this.#parts.readDetail(shown.task_id));
+    if (this.#state.detail?.task_id === shown.task_id) this.#change({ detail });
   }
 
   async #cancel(id: TaskId): Promise<void> {

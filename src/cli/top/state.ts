@@ -13,6 +13,8 @@ export interface TaskDetail {
   facts: readonly (readonly [string, string])[];
   /** What it wrote, as far as it is shown: the end. Null while it is being read, or where there is none. */
   output: readonly string[] | null;
+  /** Nothing about it changes any more. */
+  isOver: boolean;
 }
 
 export interface TopState {
@@ -31,7 +33,7 @@ export interface TopState {
   sort: Sort;
   view: 'list' | 'task' | 'help';
   detail: TaskDetail | null;
-  /** Lines of the detail, or of the help, that are scrolled away. */
+  /** Lines of the detail, or of the help, that are scrolled away; infinite: at the end, and stays there as that grows. */
   scroll: number;
   /** The task about which is asked whether to cancel it. */
   asked: TaskId | null;
@@ -117,8 +119,15 @@ export function selectedTask(state: TopState): TaskId | null {
   return rowsOf(state)[selectedIndex(state)]?.task_id ?? null;
 }
 
-/** @param page how many rows a page has */
-export function press(state: TopState, key: Key, page: number): { state: TopState; action: Action | null } {
+/** How much there is to move in. */
+export interface Extent {
+  /** Rows of a page. */
+  page: number;
+  /** Of the detail, or of the help: how far it can be scrolled. */
+  lastScroll: number;
+}
+
+export function press(state: TopState, key: Key, extent: Extent): { state: TopState; action: Action | null } {
   const next = (change: Partial<TopState>, action: Action | null = null) => ({
     state: { ...state, message: null, ...change },
     action,
@@ -137,24 +146,29 @@ export function press(state: TopState, key: Key, page: number): { state: TopStat
   if (key.name === 'escape') return next(state.view === 'list' ? { filter: '' } : toList);
   if (key.text === '?') return next({ view: state.view === 'help' ? 'list' : 'help', scroll: 0 });
   if (key.text === 'p') return next({ paused: !state.paused });
-  const step = steps(key, page);
-  if (state.view !== 'list')
-    return next(step === null ? {} : { scroll: Math.max(0, Math.min(state.scroll + step, MAX_SCROLL)) });
+  const step = steps(key, extent.page);
+  if (state.view !== 'list') return next(step === null ? {} : { scroll: scrolled(state.scroll, step, extent) });
   if (step !== null) return { state: moved(state, step), action: null };
   if (key.name === 'tab') return next({ pane: state.pane === 'tasks' ? 'results' : 'tasks' });
   if (key.text === '/') return next({ isTyping: true });
   if (key.text === 's') return next({ sort: SORTS[(SORTS.indexOf(state.sort) + 1) % SORTS.length] ?? 'turn' });
   const id = selectedTask(state);
   if (key.name === 'enter' && id !== null)
-    return next({ view: 'task', detail: { task_id: id, facts: [], output: null }, scroll: 0 }, { kind: 'open', id });
+    return next(
+      { view: 'task', detail: { task_id: id, facts: [], output: null, isOver: false }, scroll: 0 },
+      { kind: 'open', id },
+    );
   if (key.text === 'c' && id !== null)
     return next(state.pane === 'tasks' ? { asked: id } : { message: `${id} has its result already` });
   return next({});
 }
 
 const toList = { view: 'list', detail: null, scroll: 0 } as const;
-/** The renderer stops at the end of what there is. */
-const MAX_SCROLL = 1_000_000;
+
+function scrolled(from: number, step: number, { lastScroll }: Extent): number {
+  const to = Math.max(0, Math.min(from, lastScroll) + step);
+  return step > 0 && to >= lastScroll ? Number.POSITIVE_INFINITY : to;
+}
 
 function steps(key: Key, page: number): number | null {
   if (key.name === 'up' || key.text === 'k') return -1;

@@ -90,6 +90,41 @@ describe('dgrid top', () => {
     expectGivenBack(terminal);
   });
 
+  it('shows what a task writes as it writes it, stays at the end of it, and goes on to its result', async ({
+    onTestFinished,
+  }) => {
+    const worker = StubWorkerProcess.start({
+      directory: directory.path,
+      name: 'box-1',
+      repoUrl: repository,
+      env: { MAX_PARALLEL_TASKS: '2', FOLLOW_INTERVAL: '0.5' },
+    });
+    onTestFinished(() => void worker.child.kill('SIGKILL'));
+    await submit(
+      { task_id: 'told', script: 'lines 60 200', follow: true },
+      { task_id: 'untold', script: 'sleep 500000' },
+    );
+    const terminal = await top({ columns: 100, rows: 24 }, onTestFinished);
+    await terminal.shows(/^ {2}box-1 +alive +\[█+\] 2\/2/m);
+    terminal.press('/untold\r\r');
+    await terminal.shows(/^its file does not say "follow": true, so its output comes with its result$/m);
+    terminal.press('q\u001b/told\rg');
+    await terminal.shows(/^> told +running/m);
+    terminal.press('\r');
+    await terminal.shows(/^state +in work$/m);
+    await terminal.shows(/^── stdout \(\d+ bytes so far\)$/m);
+    terminal.press('G');
+    // Further down than the screen is high.
+    await terminal.shows(/^line 29 /m, 20_000);
+    expect(terminal.picture.text).not.toMatch(/^line 5 /m);
+    await terminal.shows(/^line 60 /m, 20_000);
+    terminal.press('g');
+    await terminal.shows(/^status +success$/m, 20_000);
+    await terminal.shows(/^── stdout \(\d+ bytes\)$/m);
+    terminal.press('qq');
+    expect(await terminal.end()).toEqual({ code: 0, isCooked: true });
+  });
+
   it('fits small terminals and follows their size', async ({ onTestFinished }) => {
     await submit(...Array.from({ length: 40 }, (_, at) => ({ task_id: `t-${at + 10}` })));
     const terminal = await top({ columns: 60, rows: 15 }, onTestFinished);

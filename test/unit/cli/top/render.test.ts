@@ -2,7 +2,7 @@ import { styleText } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { displayWidth } from '../../../../src/cli/display-width.ts';
 import { bar, cell, type Paint, sparkline } from '../../../../src/cli/top/line.ts';
-import { pageSize, render, type ScreenSize } from '../../../../src/cli/top/render.ts';
+import { lastScroll, pageSize, render, type ScreenSize } from '../../../../src/cli/top/render.ts';
 import { initialState, type TopState } from '../../../../src/cli/top/state.ts';
 import { SAMPLE_NOW_MS, sampleNode, samplePicture, sampleTask } from '../../../support/top-sample.ts';
 
@@ -90,13 +90,18 @@ describe('a frame', () => {
       recent: Array.from({ length: 100 }, (_, at) => sampleTask(`r${at}`, { note: 'x'.repeat(300) })),
       series: Array.from({ length: 400 }, (_, at) => at % 7),
     });
-    const detail = { task_id: 'a' as never, facts: [['task', 'é'.repeat(300)]] as const, output: ['語'.repeat(300)] };
+    const detail = {
+      task_id: 'a' as never,
+      facts: [['task', 'é'.repeat(300)]] as const,
+      output: ['語'.repeat(300)],
+      isOver: true,
+    };
     for (const change of [
       {},
       { pane: 'results' as const },
       { view: 'help' as const },
       { view: 'task' as const, detail },
-      { view: 'task' as const, detail, scroll: 1_000_000 },
+      { view: 'task' as const, detail, scroll: Infinity },
       { problem: '語'.repeat(100), paused: true },
       { picture: null },
       { isTyping: true, filter: 'x'.repeat(63) },
@@ -125,7 +130,10 @@ describe('a frame', () => {
       { problem: EVIL, message: EVIL },
       { asked: EVIL as never },
       { filter: EVIL, isTyping: true },
-      { view: 'task' as const, detail: { task_id: EVIL as never, facts: [[EVIL, EVIL]] as const, output: [EVIL] } },
+      {
+        view: 'task' as const,
+        detail: { task_id: EVIL as never, facts: [[EVIL, EVIL]] as const, output: [EVIL], isOver: false },
+      },
     ]) {
       const lines = screen({ ...state({ picture: evil, ...change }), repository: EVIL }, { columns: 120, rows: 30 });
       for (const line of lines) expect(line).not.toMatch(ACTS);
@@ -137,6 +145,21 @@ describe('a frame', () => {
     expect(screen(far).join('\n')).toMatch(/^> q-40 /m);
     const page = pageSize(far, NORMAL);
     expect(screen(state()).filter((line) => /^[> ] [rwq]/.test(line))).toHaveLength(page);
+  });
+
+  it('scrolls a task to its last line and no further', () => {
+    const output = Array.from({ length: 100 }, (_, at) => `line ${at}`);
+    const detail = { task_id: 'r1' as never, facts: [['task', 'r1']] as const, output, isOver: false };
+    const shown = (scroll: number): string[] => screen(state({ view: 'task', detail, scroll })).slice(4, -1);
+    const last = lastScroll(state({ view: 'task', detail }), NORMAL);
+    expect(shown(0).slice(0, 3)).toEqual(['task  r1', '', 'line 0']);
+    expect([shown(last).at(-1), shown(last - 1).at(-1), shown(Infinity).at(-1)]).toEqual([
+      'line 99',
+      'line 98',
+      'line 99',
+    ]);
+    expect(lastScroll(state({ view: 'task', detail: { ...detail, output: null } }), NORMAL)).toBe(0);
+    expect(lastScroll(state({ view: 'help' }), NORMAL)).toBe(0);
   });
 
   it('says how old a picture is, and why', () => {

@@ -10,7 +10,7 @@ import {
 } from '../../../../src/cli/top/state.ts';
 import { samplePicture, sampleTask } from '../../../support/top-sample.ts';
 
-const PAGE = 10;
+const EXTENT = { page: 10, lastScroll: 20 };
 const PICTURE = samplePicture({
   tasks: [
     sampleTask('run-b', { state: 'running', node_id: 'box-2', sinceMs: 5 }),
@@ -28,7 +28,7 @@ function after(
   const actions: Action[] = [];
   let state = from;
   for (const key of [...decoder.feed(text), ...decoder.flush()]) {
-    const pressed = press(state, key, PAGE);
+    const pressed = press(state, key, EXTENT);
     state = pressed.state;
     if (pressed.action) actions.push(pressed.action);
   }
@@ -124,6 +124,16 @@ describe('keys', () => {
       expect([back.state.view, back.state.detail, back.actions]).toEqual(['list', null, []]);
     }
     expect(after('\r', initialState('r')).actions).toEqual([]);
+  });
+
+  it('scroll no further than there is anything, and stay at the end', () => {
+    const { state } = after('\r');
+    const scroll = (keys: string): number => after(keys, state).state.scroll;
+    expect([scroll('k'), scroll('G'), scroll('  '), scroll(' ')]).toEqual([0, Infinity, Infinity, 10]);
+    // From the end it goes back at once.
+    expect([scroll('Gk'), scroll('Gjjk'), scroll('Gg')]).toEqual([19, 19, 0]);
+    const short = press(state, { name: 'up', text: null }, { page: 10, lastScroll: 0 });
+    expect(short.state.scroll).toBe(0);
   });
 
   it('cancel only after asking', () => {
