@@ -42,7 +42,7 @@ export async function readBranchLog(ref: RefName, depth: number, parts: BranchLo
     return (await command.run(args, { cwd: '/', environment, ...limits })).stdout;
   };
   try {
-    await git(['init', '--bare', '--quiet', `--object-format=${format}`]);
+    await git(['init', '--bare', '--quiet', '--template=', `--object-format=${format}`]);
     const how = [
       '--quiet',
       '--no-tags',

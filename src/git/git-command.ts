@@ -40,6 +40,8 @@ const ALLOWED: NonNullable<SimpleGitOptions['unsafe']> = {
   allowUnsafeConfigPaths: true,
   // Settings travel in the environment, where process lists do not show them.
   allowUnsafeConfigEnvCount: true,
+  // Empty: a clone takes no hooks and no settings from the machine.
+  allowUnsafeTemplateDir: true,
   allowUnsafeHooksPath: true,
   allowUnsafeFsMonitor: true,
   allowUnsafeCredentialHelper: true,

@@ -430,7 +430,7 @@ export class LocalClone {
   }
 
   async #init({ format }: CloneIdentity, signal: AbortSignal | undefined): Promise<void> {
-    await this.#runUnseen(['init', '--bare', '--quiet', `--object-format=${format}`], { signal });
+    await this.#runUnseen(['init', '--bare', '--quiet', '--template=', `--object-format=${format}`], { signal });
     await this.#looking(() => writeFile(join(this.path, 'config'), cloneConfig(format)));
   }
 

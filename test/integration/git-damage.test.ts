@@ -144,6 +144,11 @@ describe('a damaged clone', () => {
     await git(clone, ['fsck']);
   });
 
+  it('has nothing of what the machine puts into new repositories', async () => {
+    await open().repository.fetchRefs(['refs/heads/main']);
+    expect(globSync('{hooks,info,branches,description}{,/**}', { cwd: clone })).toEqual([]);
+  });
+
   it('of which a killed git has left its locks works again', async () => {
     await open().repository.fetchRefs(['refs/heads/main']);
     const tipBefore = tip;
