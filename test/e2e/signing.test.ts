@@ -123,7 +123,8 @@ it('signs tasks and results, and believes nothing else', { timeout: LIMIT_MS }, 
 
   await until(
     'all to be recorded',
-    async () => (await repo.files()).filter((path) => path.endsWith('.json.sig')).length === 6,
+    async () =>
+      (await repo.files()).filter((path) => /^tasks\/(completed|failed)\/.*\.json\.sig$/.test(path)).length === 6,
     LIMIT_MS,
   );
   expect(await repo.record('asks-alice')).toMatchObject({ stdout: `23\n${'*'.repeat(23)}`, status: 'success' });
