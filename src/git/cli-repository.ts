@@ -18,9 +18,10 @@ import { GitError, RETRYABLE } from './errors.ts';
 import { exitError, GitCommand } from './git-command.ts';
 import type { CommandEnvironment } from './git-environment.ts';
 import { HTTP_TRACE_VARIABLES } from './http-trace.ts';
+import { inParts } from './in-parts.ts';
 import { LocalClone, MIRROR, mirrorOf } from './local-clone.ts';
 import type { GitObject } from './objects.ts';
-import type { ObjectFormat, Oid, RefName } from './oid.ts';
+import { type ObjectFormat, type Oid, type RefName, refName } from './oid.ts';
 import { parsePushReport } from './push-report.ts';
 import { isTraceLine, type ParsedListing, parseListing, parseTrace } from './ref-listing.ts';
 import { parseRemoteAddress, type RemoteAddress } from './remote-address.ts';
@@ -111,9 +112,43 @@ export class CliRepository implements Repository {
     const wanted = [...new Set(patterns)];
     if (wanted.length === 0) return new Map();
     await this.#ensureClone(signal);
-    await this.reading('fetch', signal, () => this.#fetch(wanted, signal));
-    const byPattern = [...lacking].filter(([ref]) => !wanted.includes(ref)).map(([, oid]) => oid);
-    return this.#clone.readOversized(byPattern, MAX_REF_OBJECT_BYTES, signal);
+    const byPattern = new Map([...lacking].filter(([ref]) => !wanted.includes(ref)));
+    let unsent = new Map<Oid, string>();
+    try {
+      await this.reading('fetch', signal, () => this.#fetch(wanted, signal));
+    } catch (error) {
+      if (!isRemoteCorrupt(error) || byPattern.size === 0) throw error;
+      const named = wanted.filter((pattern) => !pattern.endsWith('*')).map(refName);
+      unsent = await this.#fetchApart(named, byPattern, signal);
+    }
+    const sent = [...byPattern.values()].filter((oid) => !unsent.has(oid));
+    return new Map([...(await this.#clone.readOversized(sent, MAX_REF_OBJECT_BYTES, signal)), ...unsent]);
+  }
+
+  /**
+   * One ref that the remote cannot send keeps all others away from a fetch: it is found out, and they come without it.
+   * @param named must come. @returns what of the others cannot be sent, and why. @throws GitError
+   */
+  async #fetchApart(
+    named: readonly RefName[],
+    others: ReadonlyMap<RefName, Oid>,
+    signal: AbortSignal | undefined,
+  ): Promise<Map<Oid, string>> {
+    const fetch = (refs: readonly RefName[]) => this.reading('fetch', signal, () => this.#fetch(refs, signal));
+    for (const ref of named) {
+      await fetch([ref]).catch((cause: unknown) => {
+        if (!isRemoteCorrupt(cause)) throw cause;
+        throw new GitError(cause.kind, cause.operation, `${ref} cannot be had: ${cause.message}`, { cause });
+      });
+    }
+    const holders = Map.groupBy(others.keys(), (ref) => others.get(ref) as Oid);
+    const unsent = new Map<Oid, string>();
+    await inParts([...holders.keys()], {
+      ask: (batch) => fetch(batch.flatMap((oid) => holders.get(oid) ?? [])),
+      blames: (error) => (isRemoteCorrupt(error) ? error : null),
+      refuse: (oid, error) => unsent.set(oid, error.message),
+    });
+    return unsent;
   }
 
   async readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
@@ -451,6 +486,10 @@ function isOvertaken(error: GitError): boolean {
   return /cannot lock ref '[^']*': (?:is at [0-9a-f]+ but expected|Unable to create '[^']*\.lock': File exists|reference already exists)/.test(
     error.message,
   );
+}
+
+function isRemoteCorrupt(error: unknown): error is GitError {
+  return error instanceof GitError && error.kind === 'corrupt-remote';
 }
 
 function isCorrupt(error: GitError): boolean {

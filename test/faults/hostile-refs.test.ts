@@ -12,7 +12,16 @@ import { decodeTaskState } from '../../src/ledger/state-codec.ts';
 import { taskId } from '../../src/task/id.ts';
 import { expectNoViolations } from '../support/broken-rule.ts';
 import { git } from '../support/git.ts';
-import { BOUND_MS, commitOf, EMPTY, growthOf, HostileRepository, ready, WAYS } from '../support/hostile-repository.ts';
+import {
+  ALL_WAYS,
+  BOUND_MS,
+  commitOf,
+  EMPTY,
+  growthOf,
+  HostileRepository,
+  ready,
+  WAYS,
+} from '../support/hostile-repository.ts';
 import { goodNodeMessages, goodTaskMessages } from '../support/hostile-samples.ts';
 import { messageMutants } from '../support/mutator.ts';
 import { judge } from '../support/oracle/judge.ts';
@@ -144,7 +153,9 @@ describe.each(WAYS)('over %s', (way) => {
     expectNoViolations(ofGoods);
     figures.push(`${way}: ${STATES + LONG_MESSAGES} states, ${told().size} named`);
   });
+});
 
+describe.each(ALL_WAYS)('over %s', (way) => {
   it('a state whose tree or parent is gone is lived with', { timeout: 2 * BOUND_MS }, async () => {
     const gone = '1'.repeat(40) as Oid;
     const message = (goodTaskMessages('sample')[1] as string).replaceAll('sample', 'treeless');
@@ -171,11 +182,12 @@ describe.each(WAYS)('over %s', (way) => {
         before + 2,
       BOUND_MS,
     );
-    figures.push(
-      `${way}: treeless: ${(await hostile.repo.record('first')) ? 'others worked on' : 'nothing goes'}; ${JSON.stringify(worker.entries('poll.failed').at(-1)?.['err'] ?? null).slice(0, 300)}`,
-    );
-    await git(hostile.path, ['update-ref', '-d', 'refs/dgrid/tasks/treeless']);
+    // Nobody mends it, and the others are worked on.
     await hostile.recorded(worker, 'first');
+    await worker.logged('task.unreadable-state', ({ task }) => task === 'treeless', BOUND_MS);
+    await git(hostile.path, ['update-ref', '-d', 'refs/dgrid/tasks/treeless']);
+    await hostile.repo.queue({ second: { script: 'exit 0' } });
+    await hostile.recorded(worker, 'second');
     expect(await worker.stop()).toBe(0);
   });
 });

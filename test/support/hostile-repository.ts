@@ -13,8 +13,9 @@ import { until } from './until.ts';
 import type { WorkerProcess } from './worker-process.ts';
 
 /** How workers reach it. */
-export const WAYS = (['http', 'file'] as const).slice(0, atScale(1, 2));
-export type Way = (typeof WAYS)[number];
+export const ALL_WAYS = ['http', 'file'] as const;
+export const WAYS = ALL_WAYS.slice(0, atScale(1, 2));
+export type Way = (typeof ALL_WAYS)[number];
 export const BOUND_MS = atScale(60_000, 600_000);
 export const EMPTY = makeTree([], 'sha1');
 const NOBODY = { name: 'nobody', email: 'nobody@example.org', seconds: 1_700_000_000 };

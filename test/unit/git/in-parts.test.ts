@@ -1,9 +1,9 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { GitError } from '../../../../src/git/errors.ts';
-import { inParts, MAX_WANTS } from '../../../../src/git/http/in-parts.ts';
-import { OversizedError } from '../../../../src/git/http/pack-reader.ts';
-import { type Oid, oid } from '../../../../src/git/oid.ts';
+import { GitError } from '../../../src/git/errors.ts';
+import { OversizedError } from '../../../src/git/http/pack-reader.ts';
+import { inParts, MAX_WANTS } from '../../../src/git/in-parts.ts';
+import { type Oid, oid } from '../../../src/git/oid.ts';
 
 const id = (at: number): Oid => oid(at.toString(16).padStart(40, '0'));
 

@@ -2,9 +2,9 @@
  * Asks for many objects in batches. One that fails because of something in it is halved, until it is known of what: so that a
  * single object which is too large, or which the remote cannot send, does not keep the others away.
  */
-import type { GitError } from '../errors.ts';
-import type { Oid } from '../oid.ts';
-import type { OversizedError } from './pack-reader.ts';
+import type { GitError } from './errors.ts';
+import type { OversizedError } from './http/pack-reader.ts';
+import type { Oid } from './oid.ts';
 
 /** In one go. What is open then is absent, as if it were not there yet: whoever looks again goes on with it. */
 const MAX_REQUESTS = 300;
