@@ -16,7 +16,9 @@ export default class CountReporter implements Reporter {
     const report: TestReport = {
       passed: 0,
       skipped: 0,
-      failures: unhandledErrors.map((error) => failure(null, 'outside of any test', [error])),
+      failures: unhandledErrors.map((error) =>
+        failure({ file: null, where: 'outside of any test', isTest: false }, [error]),
+      ),
     };
     for (const module of modules) take(report, module);
     const path = process.env[REPORT_VARIABLE];
@@ -29,20 +31,27 @@ export default class CountReporter implements Reporter {
 function take(report: TestReport, module: TestModule): void {
   const file = module.relativeModuleId;
   // Also a file that could not be loaded, and what is done before and after its tests.
-  if (module.errors().length > 0) report.failures.push(failure(file, file, module.errors()));
-  for (const suite of module.children.allSuites()) {
-    if (suite.errors().length > 0) report.failures.push(failure(file, `${file} > ${suite.fullName}`, suite.errors()));
+  const outside = [
+    { where: file, errors: module.errors() },
+    ...[...module.children.allSuites()].map((suite) => ({
+      where: `${file} > ${suite.fullName}`,
+      errors: suite.errors(),
+    })),
+  ];
+  for (const { where, errors } of outside) {
+    if (errors.length > 0) report.failures.push(failure({ file, where, isTest: false }, errors));
   }
   for (const test of module.children.allTests()) {
     const { state, errors } = test.result();
     if (state === 'passed') report.passed += 1;
-    else if (state === 'failed') report.failures.push(failure(file, `${file} > ${test.fullName}`, errors));
-    else report.skipped += 1;
+    else if (state === 'failed') {
+      report.failures.push(failure({ file, where: `${file} > ${test.fullName}`, isTest: true }, errors));
+    } else report.skipped += 1;
   }
 }
 
-function failure(file: string | null, where: string, errors: Errors): TestFailure {
+function failure(place: Pick<TestFailure, 'file' | 'where' | 'isTest'>, errors: Errors): TestFailure {
   const reason = errors.map(({ message }) => message?.split('\n')[0]).join('; ');
   const brokenRule = errors.some(({ name }) => name === BrokenRuleError.NAME);
-  return { file, where, reason: reason.slice(0, MAX_REASON_CHARACTERS), brokenRule };
+  return { ...place, reason: reason.slice(0, MAX_REASON_CHARACTERS), brokenRule };
 }

@@ -7,6 +7,8 @@ export interface TestFailure {
   where: string;
   /** The first line of each error. */
   reason: string;
+  /** Not of what is done before and after tests. */
+  isTest: boolean;
   /** A rule of the grid was broken (broken-rule.ts): that is no matter of luck. */
   brokenRule: boolean;
 }
@@ -24,7 +26,7 @@ export const REPORT_VARIABLE = 'DGRID_TEST_REPORT';
 export function reportLines({ passed, skipped, failures }: TestReport, flaky: readonly TestFailure[] = []): string[] {
   const counts = [`${passed} passed`, `${failures.length} failed`];
   if (skipped > 0) counts.push(`${skipped} skipped`);
-  if (flaky.length > 0) counts.push(`${flaky.length} of the passed flaky`);
+  if (flaky.length > 0) counts.push(`${flaky.length} flaky`);
   return [
     ...flaky.map(({ where, reason }) => `flaky: ${where}: ${reason}`),
     ...failures.map(({ where, reason }) => `failed: ${where}: ${reason}`),

@@ -1,6 +1,7 @@
 /** A task as `dgrid top` shows it: what is known of it, and the end of what it wrote, or has written so far. */
 import type { GridClient } from '../../client/grid-client.ts';
-import { readOutput, readResults } from '../../ledger/results.ts';
+import { STREAMS } from '../../ledger/output-codec.ts';
+import { readOutput, readResults, type StreamOutput } from '../../ledger/results.ts';
 import type { ClaimedState } from '../../ledger/state-codec.ts';
 import { standingOf } from '../../ledger/task-standing.ts';
 import { LiveOutputs } from '../../pages/live-outputs.ts';
@@ -39,11 +40,9 @@ export class TopDetails {
     }
     if (!result?.ok) return { task_id: id, facts, output: null, isOver: result !== null };
     const { stdout, stderr } = await readOutput(client, view, result.record);
-    const output = [
-      ...endOf('stdout', stdout.bytes.toString('utf8'), `${stdout.totalBytes} bytes`),
-      ...endOf('stderr', stderr.bytes.toString('utf8'), `${stderr.totalBytes} bytes`),
-    ];
-    return { task_id: id, facts, output, isOver: true };
+    const end = (name: string, { bytes, totalBytes }: StreamOutput) =>
+      endOf(name, bytes.toString('utf8'), `${totalBytes} bytes`);
+    return { task_id: id, facts, output: [...end('stdout', stdout), ...end('stderr', stderr)], isOver: true };
   }
 
   async #outputSoFar(taskId: TaskId, claim: ClaimedState): Promise<string[]> {
@@ -56,11 +55,10 @@ export class TopDetails {
     const live = (await this.#live.read([{ taskId, claim }], parts)).get(taskId);
     if (!live) return [];
     if (live.liveness !== 'live') return [notLiveText(live.liveness, claim.nodeId)];
-    const { stdout, stderr } = live;
-    const lines = [
-      ...endOf('stdout', stdout?.text ?? '', `${stdout?.total_bytes} bytes so far`),
-      ...endOf('stderr', stderr?.text ?? '', `${stderr?.total_bytes} bytes so far`),
-    ];
+    const lines = STREAMS.flatMap((name) => {
+      const stream = live[name];
+      return stream === null ? [] : endOf(name, stream.text, `${stream.total_bytes} bytes so far`);
+    });
     return lines.length > 0 ? lines : ['no output so far'];
   }
 }

@@ -4,7 +4,7 @@ import { afterSecondLook, filesForSecondLook } from '../../support/second-look.t
 import { reportLines, type TestFailure, type TestReport } from '../../support/test-report.ts';
 
 function failed(file: string | null, more: Partial<TestFailure> = {}): TestFailure {
-  return { file, where: `${file} > x`, reason: 'waited 8 s in vain', brokenRule: false, ...more };
+  return { file, where: `${file} > x`, reason: 'waited 8 s in vain', isTest: true, brokenRule: false, ...more };
 }
 
 function report(failures: TestFailure[], passed = 10): TestReport {
@@ -32,10 +32,12 @@ describe('a second look', () => {
   });
 
   it('forgives what passes each time, and tells why it had failed', () => {
-    const { report: end, flaky } = afterSecondLook(report([failed(A)]), [report([], 3), report([], 3)]);
+    const first = report([failed(A), failed(A, { where: 'after all', isTest: false })]);
+    const { report: end, flaky } = afterSecondLook(first, [report([], 3), report([], 3)]);
     expect(reportLines(end, flaky)).toEqual([
       `flaky: ${A} > x: waited 8 s in vain`,
-      '11 passed, 0 failed, 1 skipped, 1 of the passed flaky',
+      'flaky: after all: waited 8 s in vain',
+      '11 passed, 0 failed, 1 skipped, 2 flaky',
     ]);
   });
 
