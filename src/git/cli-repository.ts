@@ -9,7 +9,7 @@ import type { Emit } from '../observe/events.ts';
 import { withRetry } from '../retry.ts';
 import type { Clock, RandomFraction } from '../runtime.ts';
 import { readBranchLog } from './branch-log.ts';
-import { BrokenRefs, explainBrokenListing, objectRefused, refsBlamed } from './broken-refs.ts';
+import { BrokenRefs, explainBrokenListing, refsBlamed } from './broken-refs.ts';
 import { parseFetchCapabilities, parsePushCapabilities, type RemoteCapabilities } from './capabilities.ts';
 import type { CloneIdentity } from './clone-directory.ts';
 import { CoolDown } from './cool-down.ts';
@@ -18,16 +18,15 @@ import { GitError, RETRYABLE } from './errors.ts';
 import { exitError, GitCommand } from './git-command.ts';
 import type { CommandEnvironment } from './git-environment.ts';
 import { HTTP_TRACE_VARIABLES } from './http-trace.ts';
-import { inParts } from './in-parts.ts';
-import { LocalClone, MIRROR, mirrorOf } from './local-clone.ts';
+import { LocalClone, MIRROR } from './local-clone.ts';
 import type { GitObject } from './objects.ts';
-import { type ObjectFormat, type Oid, type RefName, refName } from './oid.ts';
+import type { ObjectFormat, Oid, RefName } from './oid.ts';
 import { parsePushReport } from './push-report.ts';
+import { RefFetch } from './ref-fetch.ts';
 import { isTraceLine, type ParsedListing, parseListing, parseTrace } from './ref-listing.ts';
 import { parseRemoteAddress, type RemoteAddress } from './remote-address.ts';
 import {
   type Blob,
-  MAX_REF_OBJECT_BYTES,
   type ObjectFormatSource,
   type RefListing,
   type RefSwap,
@@ -39,8 +38,6 @@ import {
 const MAX_LISTING_BYTES = 16 * 1024 * 1024;
 /** Well below what a command line may hold: a swap takes about 300 bytes of it. */
 const MAX_SWAPS_PER_PUSH = 300;
-/** Refs may vanish between listing and fetching; after so many rounds only patterns are asked for, which cannot fail so. */
-const MAX_FETCH_ROUNDS = 3;
 /** The name under which a push knows the remote, so that git keeps the mirror up to date. */
 const REMOTE = 'grid';
 
@@ -63,6 +60,7 @@ export class CliRepository implements Repository {
   readonly #command: GitCommand;
   readonly #clone: LocalClone;
   readonly #coolDown: CoolDown;
+  readonly #refFetch: RefFetch;
   #versionChecked = false;
   #format: ObjectFormat | null = null;
   #opening: Promise<void> | null = null;
@@ -85,6 +83,14 @@ export class CliRepository implements Repository {
       deadlineMs: options.settings.commandTimeoutMs,
     });
     this.#coolDown = new CoolDown(options.clock);
+    this.#refFetch = new RefFetch({
+      clone: this.#clone,
+      url: this.address.url,
+      broken: this.broken,
+      access: () => this.#access(),
+      list: async (prefixes, signal) => (await this.#list(prefixes, signal)).refs,
+      reading: (signal, action) => this.reading('fetch', signal, action),
+    });
   }
 
   /** @throws Error before the first listing or fetch. */
@@ -112,43 +118,7 @@ export class CliRepository implements Repository {
     const wanted = [...new Set(patterns)];
     if (wanted.length === 0) return new Map();
     await this.#ensureClone(signal);
-    const byPattern = new Map([...lacking].filter(([ref]) => !wanted.includes(ref)));
-    let unsent = new Map<Oid, string>();
-    try {
-      await this.reading('fetch', signal, () => this.#fetch(wanted, signal));
-    } catch (error) {
-      if (!isRemoteCorrupt(error) || byPattern.size === 0) throw error;
-      const named = wanted.filter((pattern) => !pattern.endsWith('*')).map(refName);
-      unsent = await this.#fetchApart(named, byPattern, signal);
-    }
-    const sent = [...byPattern.values()].filter((oid) => !unsent.has(oid));
-    return new Map([...(await this.#clone.readOversized(sent, MAX_REF_OBJECT_BYTES, signal)), ...unsent]);
-  }
-
-  /**
-   * One ref that the remote cannot send keeps all others away from a fetch: it is found out, and they come without it.
-   * @param named must come. @returns what of the others cannot be sent, and why. @throws GitError
-   */
-  async #fetchApart(
-    named: readonly RefName[],
-    others: ReadonlyMap<RefName, Oid>,
-    signal: AbortSignal | undefined,
-  ): Promise<Map<Oid, string>> {
-    const fetch = (refs: readonly RefName[]) => this.reading('fetch', signal, () => this.#fetch(refs, signal));
-    for (const ref of named) {
-      await fetch([ref]).catch((cause: unknown) => {
-        if (!isRemoteCorrupt(cause)) throw cause;
-        throw new GitError(cause.kind, cause.operation, `${ref} cannot be had: ${cause.message}`, { cause });
-      });
-    }
-    const holders = Map.groupBy(others.keys(), (ref) => others.get(ref) as Oid);
-    const unsent = new Map<Oid, string>();
-    await inParts([...holders.keys()], {
-      ask: (batch) => fetch(batch.flatMap((oid) => holders.get(oid) ?? [])),
-      blames: (error) => (isRemoteCorrupt(error) ? error : null),
-      refuse: (oid, error) => unsent.set(oid, error.message),
-    });
-    return unsent;
+    return this.#refFetch.fetch(wanted, lacking, signal);
   }
 
   async readObjects(oids: readonly Oid[], signal?: AbortSignal): Promise<ReadonlyMap<Oid, GitObject>> {
@@ -340,45 +310,6 @@ export class CliRepository implements Repository {
     return { listing: parseListing(output.stdout.toString('utf8'), prefixes), stderr: output.stderr };
   }
 
-  async #fetch(patterns: readonly string[], signal: AbortSignal | undefined): Promise<void> {
-    let wanted = patterns;
-    for (let round = 1; wanted.length > 0; round += 1) {
-      try {
-        const access = await this.#access();
-        await this.#clone.fetch(this.address.url, wanted.map(refspec), access, signal);
-        return;
-      } catch (error) {
-        if (!(error instanceof GitError)) throw error;
-        if (round > MAX_FETCH_ROUNDS) throw explainBrokenListing(error);
-        const unknown = objectRefused(error.message);
-        if (/couldn't find remote ref/.test(error.message)) {
-          wanted = await this.#stillThere(wanted, round, signal);
-        } else if (unknown !== null) {
-          // Either a ref has moved since it was listed, or the remote lost the object behind it.
-          const holding = await this.#refsAt(unknown, signal);
-          if (holding.length > 0) throw this.broken.found('fetch', holding);
-        } else if (error.kind === 'corrupt-local' && isNameConflict(error)) {
-          // A directory has taken the place of a ref, or the other way round. The mirror is only a mirror.
-          await this.#clone.forget((await this.#clone.mirrored(signal)).keys(), signal);
-        } else if (error.kind !== 'corrupt-local' || !isOvertaken(error)) {
-          throw explainBrokenListing(error);
-        }
-        // A push keeps the mirror up to date as well. What it moved or locked just now it has moved by the next round;
-        // a lock that stays is damage.
-      }
-    }
-  }
-
-  async #stillThere(patterns: readonly string[], round: number, signal: AbortSignal | undefined): Promise<string[]> {
-    const exact = patterns.filter((pattern) => !pattern.endsWith('*'));
-    if (round >= MAX_FETCH_ROUNDS) {
-      return [...new Set(patterns.map((pattern) => (pattern.endsWith('*') ? pattern : `${pattern}*`)))];
-    }
-    const { refs } = await this.#list(exact, signal);
-    const there = new Set<string>(refs.keys());
-    return patterns.filter((pattern) => pattern.endsWith('*') || there.has(pattern));
-  }
-
   async #push(swaps: readonly RefSwap[], signal: AbortSignal | undefined): Promise<Map<RefName, SwapVerdict>> {
     const access = await this.#access();
     const leases = swaps.map((swap) => `--force-with-lease=${swap.ref}:${swap.from ?? ''}`);
@@ -404,11 +335,6 @@ export class CliRepository implements Repository {
     const definite = [...verdicts.values()].some((verdict) => verdict.kind !== 'unclear');
     if (failed && (report.size === 0 || (!definite && isCorrupt(failed)))) throw failed;
     return verdicts;
-  }
-
-  async #refsAt(id: string, signal: AbortSignal | undefined): Promise<RefName[]> {
-    const { refs } = await this.#list(['refs/'], signal);
-    return [...refs].filter(([, held]) => held === id).map(([ref]) => ref);
   }
 
   async #access(): Promise<CommandEnvironment> {
@@ -472,24 +398,6 @@ export class CliRepository implements Repository {
       },
     );
   }
-}
-
-function refspec(pattern: string): string {
-  return `+${pattern}:${mirrorOf(pattern)}`;
-}
-
-function isNameConflict(error: GitError): boolean {
-  return /exists; cannot create|there is a non-empty directory/.test(error.message);
-}
-
-function isOvertaken(error: GitError): boolean {
-  return /cannot lock ref '[^']*': (?:is at [0-9a-f]+ but expected|Unable to create '[^']*\.lock': File exists|reference already exists)/.test(
-    error.message,
-  );
-}
-
-function isRemoteCorrupt(error: unknown): error is GitError {
-  return error instanceof GitError && error.kind === 'corrupt-remote';
 }
 
 function isCorrupt(error: GitError): boolean {
