@@ -135,13 +135,8 @@ export class TopSession {
   }
 
   async #open(id: TaskId): Promise<void> {
-    const detail = await this.#inTurn(() => this.#parts.readDetail(id)).catch(
-      (error: unknown): TaskDetail => ({
-        task_id: id,
-        facts: [['problem', messageOf(error)]],
-        output: null,
-        isOver: false,
-      }),
+    const detail = await this.#inTurn(() => this.#parts.readDetail(id)).catch((error: unknown) =>
+      unreadable(id, error),
     );
     // Somebody may have gone on meanwhile.
     if (this.#state.detail?.task_id === id) this.#change({ detail });
@@ -151,8 +146,12 @@ export class TopSession {
   async #readAgain(): Promise<void> {
     const shown = this.#state.detail;
     if (shown === null || shown.isOver) return;
-    const detail = await this.#inTurn(() => this.#parts.readDetail(shown.task_id));
-    if (this.#state.detail?.task_id === shown.task_id) this.#change({ detail });
+    const id = shown.task_id;
+    const detail = await this.#inTurn(() => this.#parts.readDetail(id)).catch((error: unknown) => {
+      if (error instanceof GitError) throw error;
+      return unreadable(id, error);
+    });
+    if (this.#state.detail?.task_id === id) this.#change({ detail });
   }
 
   async #cancel(id: TaskId): Promise<void> {
@@ -181,6 +180,10 @@ export class TopSession {
     if (!screen || this.#parts.stop.signal.aborted) return;
     screen.draw(render(this.#state, screen.size, this.#parts.paint, this.#parts.client.clock.monotonicMs()));
   }
+}
+
+function unreadable(id: TaskId, error: unknown): TaskDetail {
+  return { task_id: id, facts: [['problem', messageOf(error)]], output: null, isOver: false };
 }
 
 function messageOf(error: unknown): string {
