@@ -185,7 +185,8 @@ describe.concurrent('a network', { timeout: atScale(150_000, 3_600_000) }, () =>
     await grid.settled();
     const figures = await grid.stop();
     relay.stop();
-    expect(lost).toBeGreaterThan(10);
+    // That packets were lost at all: a run that goes smoothly sends few.
+    expect(lost).toBeGreaterThan(0);
     expect(figures).toMatchObject({ records: LOSSY_TASKS, fencings: 0, startedMoreThanOnce: 0 });
     console.info(`lossy line: ${lost} packets lost, ${LOSSY_TASKS} tasks recorded in ${tookS.toFixed(0)} s`);
   });
