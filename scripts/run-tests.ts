@@ -10,7 +10,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterSecondLook, filesForSecondLook, LOOKS } from '../test/support/second-look.ts';
 import { REPORT_VARIABLE, reportLines, type TestReport } from '../test/support/test-report.ts';
+import { newSeed, SEED_VARIABLE } from '../test/support/test-seed.ts';
 
+/** One for all runs: what is run again is the same. */
+const seed = process.env[SEED_VARIABLE] ?? String(newSeed());
 const directory = mkdtempSync(join(tmpdir(), 'dgrid-tests-'));
 process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
 
@@ -20,7 +23,7 @@ async function run(args: readonly string[]): Promise<TestReport | null> {
   rmSync(path, { force: true });
   const child = spawn('npm', ['exec', '--no', '--', 'vitest', 'run', ...args], {
     stdio: 'inherit',
-    env: { ...process.env, [REPORT_VARIABLE]: path },
+    env: { ...process.env, [REPORT_VARIABLE]: path, [SEED_VARIABLE]: seed },
   });
   const [code] = (await once(child, 'close')) as [number | null];
   if (!existsSync(path)) return null;
@@ -41,6 +44,7 @@ async function lookAgain(files: readonly string[]): Promise<TestReport[]> {
 }
 
 async function main(args: readonly string[]): Promise<number> {
+  console.log(`${SEED_VARIABLE}=${seed}`);
   const first = await run(args);
   if (first === null) {
     console.error('the test runner itself failed, or found no test: see above');

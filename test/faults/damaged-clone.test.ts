@@ -10,6 +10,7 @@ import { atScale } from '../support/scale.ts';
 import { StubWorkerProcess } from '../support/stub-worker-process.ts';
 import { TaskRepository } from '../support/task-repository.ts';
 import { makeTempDir, type TempDir } from '../support/temp.ts';
+import { testSeed } from '../support/test-seed.ts';
 import { until } from '../support/until.ts';
 import type { WorkerProcess } from '../support/worker-process.ts';
 
@@ -22,7 +23,7 @@ const AT_ONCE = 4;
 const ALL = cloneDamages();
 const COUNT = atScale(8, ALL.length);
 /** Another part of them each time. */
-const OFFSET = Math.floor(Math.random() * ALL.length);
+const OFFSET = testSeed() % ALL.length;
 const CHOSEN = Array.from(
   { length: COUNT },
   (_, at) => ALL[(OFFSET + Math.floor((at * ALL.length) / COUNT)) % ALL.length] as CloneDamage,

@@ -17,6 +17,7 @@ import { atScale } from '../support/scale.ts';
 import { seeded } from '../support/seeded.ts';
 import { TaskRepository } from '../support/task-repository.ts';
 import { makeTempDir, type TempDir } from '../support/temp.ts';
+import { testSeed } from '../support/test-seed.ts';
 import { until } from '../support/until.ts';
 import { type LogEntry, WorkerProcess } from '../support/worker-process.ts';
 
@@ -85,7 +86,7 @@ interface Figures {
 }
 
 async function killAgainAndAgain(name: string, liveRestore: boolean): Promise<Figures> {
-  const seed = 1 + Math.floor(Math.random() * 1_000_000);
+  const seed = testSeed();
   const random = seeded(seed);
   const engine = await PrivateEngine.start({ liveRestore });
   onTestFinished(() => engine.stop());

@@ -14,7 +14,7 @@ type Errors = readonly { name?: string; message?: string }[];
 export default class CountReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: Errors): void {
     const report: TestReport = {
-      passed: 0,
+      passed: [],
       skipped: 0,
       failures: unhandledErrors.map((error) =>
         failure({ file: null, where: 'outside of any test', isTest: false }, [error]),
@@ -43,10 +43,10 @@ function take(report: TestReport, module: TestModule): void {
   }
   for (const test of module.children.allTests()) {
     const { state, errors } = test.result();
-    if (state === 'passed') report.passed += 1;
-    else if (state === 'failed') {
-      report.failures.push(failure({ file, where: `${file} > ${test.fullName}`, isTest: true }, errors));
-    } else report.skipped += 1;
+    const where = `${file} > ${test.fullName}`;
+    if (state === 'passed') report.passed.push(where);
+    else if (state === 'failed') report.failures.push(failure({ file, where, isTest: true }, errors));
+    else report.skipped += 1;
   }
 }
 

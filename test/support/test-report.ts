@@ -14,7 +14,8 @@ export interface TestFailure {
 }
 
 export interface TestReport {
-  passed: number;
+  /** As `where` of a failure. */
+  passed: string[];
   skipped: number;
   failures: TestFailure[];
 }
@@ -24,7 +25,7 @@ export const REPORT_VARIABLE = 'DGRID_TEST_REPORT';
 
 /** What failed, a line each, and as the last line the counts. */
 export function reportLines({ passed, skipped, failures }: TestReport, flaky: readonly TestFailure[] = []): string[] {
-  const counts = [`${passed} passed`, `${failures.length} failed`];
+  const counts = [`${passed.length} passed`, `${failures.length} failed`];
   if (skipped > 0) counts.push(`${skipped} skipped`);
   if (flaky.length > 0) counts.push(`${flaky.length} flaky`);
   return [
